@@ -1,0 +1,36 @@
+# make demo | test | lint | wheel | clean. Everything is installed into .venv with the exact pins of
+# constraints.txt; nothing else on the machine is touched.
+PYTHON ?= $(shell command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint wheel clean install
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/hubkit publish distilbert-sst2 --demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(READY)
+	$(BIN)/python -m hatchling build -t wheel
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' \
+	  || { echo "hubkit needs Python 3.10, 3.11 or 3.12: run make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv \
+	  || { echo "no venv module: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,254 @@
+"""PyTorch INT8 by Intel Neural Compressor, through optimum-intel's INCQuantizer and INCModel."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hubkit.backends.base import Quantized
+from hubkit.backends.calibration import real_samples
+from hubkit.backends.node_patterns import matching_names, nothing_matches
+from hubkit.backends.quiet import quiet
+from hubkit.backends.torch import TorchSession, input_names, load_classifier
+from hubkit.deps import require
+from hubkit.errors import DataError, ModelError, RecipeError
+from hubkit.recipe import IncDynamic, IncStatic
+
+if TYPE_CHECKING:
+    from neural_compressor.config import PostTrainingQuantConfig
+    from torch.nn import Module
+    from transformers import PreTrainedModel
+
+    from hubkit.backends.base import Arrays
+
+MODEL_FILE = "pytorch_model.bin"
+_INC = "optimum.intel.neural_compressor"
+# Neural Compressor's names. "kl" is its own default; percentile it does not have.
+_ALGORITHMS = {"minmax": "minmax", "entropy": "kl"}
+_FLOAT = {"activation": {"dtype": ["fp32"]}, "weight": {"dtype": ["fp32"]}}
+
+
+def count_quantized_modules(model: Module) -> int:
+    """How many modules of a PyTorch model hold INT8 weights: 0 for an FP32 model."""
+    return len(_quantized(model))
+
+
+def _quantized(model: Module) -> list[Module]:
+    return [
+        module
+        for module in model.modules()
+        if ".quantized." in type(module).__module__ and hasattr(module, "weight")
+    ]
+
+
+def load_quantized(folder: Path) -> PreTrainedModel:
+    """The INT8 model of a folder, as INCModelForSequenceClassification loads it.
+
+    Raises ModelError where what comes out is not quantized: INCModel loads FP32 weights without a
+    word when model.safetensors lies beside pytorch_model.bin, or the latter is an ordinary one.
+    """
+    with quiet():
+        inc = require(_INC, extra="inc")
+        try:
+            loaded = inc.INCModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True
+            )
+        except (OSError, RuntimeError, ValueError, AttributeError) as error:
+            raise ModelError(f"INCModel cannot load {folder.name}: {error}") from error
+    model: PreTrainedModel = loaded.model.eval()
+    if not count_quantized_modules(model):
+        beside = (folder / "model.safetensors").exists()
+        raise ModelError(
+            "INCModel loaded a model that is not quantized"
+            + (": it takes model.safetensors before pytorch_model.bin" if beside else ""),
+            hint="Remove model.safetensors from that folder." if beside else "",
+        )
+    return model
+
+
+class IncRuntime:
+    """Loads folders that the quantizers below wrote."""
+
+    def load(self, folder: Path, model_file: str, *, threads: int) -> TorchSession:
+        """The INT8 model. `threads` holds for this process."""
+        require(_INC.partition(".")[0], extra="inc")
+        import torch
+
+        torch.set_num_threads(threads)
+        if model_file != MODEL_FILE:
+            raise ModelError(f"INCModel reads {MODEL_FILE}, not {model_file}")
+        model = load_quantized(folder)
+        return TorchSession(model, input_names(model))
+
+
+class IncStaticQuantizer:
+    """Linear and Embedding modules to INT8, activations with ranges learned from batches."""
+
+    def quantize(
+        self, model: Path, output: Path, spec: IncStatic, calibration: Sequence[Arrays]
+    ) -> Quantized:
+        """Write a folder for INCModel; `model` is the FP32 PyTorch folder.
+
+        Raises DataError without calibration batches, RecipeError where the spec does not fit.
+        """
+        if not calibration:
+            raise DataError(
+                "static quantization learns ranges from rows, and was given none",
+                hint="Name a dataset.calibration_split with rows in the recipe.",
+            )
+        if spec.calibration.method not in _ALGORITHMS:
+            raise RecipeError(
+                f"calibration.method {spec.calibration.method}: Neural Compressor has none such",
+                hint=f"It has {' and '.join(_ALGORITHMS)}.",
+            )
+        algorithm = {"activation": {"algorithm": [_ALGORITHMS[spec.calibration.method]]}}
+
+        def calibrate(network: Module) -> None:
+            _run_all(network, calibration)
+
+        return _quantize(
+            model,
+            output,
+            spec.node_exclusion,
+            approach="static",
+            op_types={"Linear": algorithm},
+            calibrate=calibrate,
+            samples=real_samples(calibration),
+        )
+
+
+class IncDynamicQuantizer:
+    """Linear and Embedding modules to INT8, activations with a new range in each call."""
+
+    def quantize(
+        self, model: Path, output: Path, spec: IncDynamic, calibration: Sequence[Arrays] = ()
+    ) -> Quantized:
+        """Write a folder for INCModel; `model` is the FP32 PyTorch folder."""
+        return _quantize(model, output, spec.node_exclusion, approach="dynamic")
+
+
+def _quantize(
+    model: Path,
+    output: Path,
+    exclusions: Sequence[str],
+    *,
+    approach: str,
+    op_types: dict[str, dict[str, dict[str, list[str]]]] | None = None,
+    calibrate: Callable[[Module], None] | None = None,
+    samples: int = 0,
+) -> Quantized:
+    with quiet(), tempfile.TemporaryDirectory(dir=output.parent, prefix="inc-") as scratch:
+        inc = require(_INC, extra="inc")
+        from neural_compressor.config import PostTrainingQuantConfig
+        from optimum.utils.save_utils import maybe_save_preprocessors
+
+        # eager: INCModel reloads with eager attention, and what was calibrated on another one
+        # answers otherwise after the reload (by 0.06 in a logit, measured).
+        network = load_classifier(model, attention="eager")
+        out = _excluded(network, exclusions)
+        settings = PostTrainingQuantConfig(
+            approach=approach,
+            op_type_dict=op_types,
+            # Neural Compressor takes names as regular expressions, of its wrapped modules too.
+            op_name_dict={
+                f"{re.escape(name)}(\\.module)?": _FLOAT for names in out.values() for name in names
+            },
+            # calibrate() runs once, over everything: this is what the saved files say of it.
+            calibration_sampling_size=[samples] if samples else [100],
+        )
+        done = _fit(inc.INCQuantizer, network, settings, calibrate, output, Path(scratch))
+        maybe_save_preprocessors(model, output)
+    modules = _quantized(done)
+    if not modules:
+        raise ModelError("Neural Compressor gave back a model without one quantized module")
+    return Quantized(
+        model_file=MODEL_FILE,
+        nodes_quantized=len(modules),
+        nodes_excluded={pattern: len(names) for pattern, names in out.items()},
+        operators=tuple(sorted({type(module).__name__ for module in modules})),
+        per_channel=all(_is_per_channel(module) for module in modules),
+        reduce_range=bool(_reduces_range()),
+        real_samples=samples,
+    )
+
+
+class _IncQuantizer(Protocol):
+    """The part of optimum-intel's INCQuantizer that is used here."""
+
+    _quantized_model: Module
+
+    def quantize(
+        self, quantization_config: PostTrainingQuantConfig, save_directory: Path
+    ) -> None: ...
+
+
+def _fit(
+    quantizer: Callable[..., _IncQuantizer],
+    network: PreTrainedModel,
+    settings: PostTrainingQuantConfig,
+    calibrate: Callable[[Module], None] | None,
+    output: Path,
+    scratch: Path,
+) -> Module:
+    work = quantizer(network, task="text-classification", calibration_fn=calibrate)
+    with _workspace(scratch):
+        try:
+            work.quantize(settings, save_directory=output)
+        except (RuntimeError, AttributeError) as error:
+            # It gives None, or raises, where its tuning found nothing to save.
+            raise ModelError(f"Neural Compressor cannot quantize this model: {error}") from error
+    return work._quantized_model
+
+
+@contextmanager
+def _workspace(folder: Path) -> Iterator[None]:
+    """Neural Compressor's files go below `folder` instead of into the current one."""
+    from neural_compressor.config import options
+
+    before = options.workspace
+    options.workspace = str(folder)
+    try:
+        yield
+    finally:
+        options.workspace = before
+
+
+def _run_all(network: Module, batches: Sequence[Arrays]) -> None:
+    import torch
+
+    names = set(input_names(network)) or set(batches[0])
+    with torch.no_grad():
+        for batch in batches:
+            network(**{n: torch.from_numpy(a) for n, a in batch.items() if n in names})
+
+
+def _excluded(network: Module, patterns: Sequence[str]) -> dict[str, list[str]]:
+    """Pattern -> names of the modules that it keeps in FP32: a name, or a regular expression."""
+    from torch import nn
+
+    able = [n for n, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Embedding))]
+    found = {pattern: sorted(matching_names(pattern, able)) for pattern in patterns}
+    for pattern, names in found.items():
+        if not names:
+            raise nothing_matches(pattern, able, f"Modules here: {', '.join(able)}.")
+    return found
+
+
+def _is_per_channel(module: Module) -> bool:
+    weight = module.weight() if callable(module.weight) else module.weight
+    return "per_channel" in str(weight.qscheme())
+
+
+def _reduces_range() -> bool:
+    from neural_compressor.adaptor.pytorch import REDUCE_RANGE
+
+    return bool(REDUCE_RANGE)
+
+
+static = IncStaticQuantizer()
+dynamic = IncDynamicQuantizer()
+runtime = IncRuntime()

@@ -1,0 +1,1 @@
+"""Model cards: context, escaping, number formats, front matter, the Jinja environment."""

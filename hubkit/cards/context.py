@@ -1,0 +1,205 @@
+"""What a card's template can name: the recipe, the records, and what follows from them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields
+
+from markupsafe import Markup
+
+from hubkit.cards import snippets
+from hubkit.cards.entry import Entry, entry_of
+from hubkit.cards.layout import FORMAT_NAMES, published_variants
+from hubkit.cards.tables import (
+    CandidateLine,
+    Line,
+    SpeedTable,
+    candidate_lines,
+    latency_lines,
+    score_lines,
+    setting_lines,
+    speed_tables,
+)
+from hubkit.recipe import Recipe
+from hubkit.records import Format, Lock, Report
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """How to install for, load and use one published format."""
+
+    format_name: str
+    label: str
+    install: str
+    load: str
+    example: str  # a whole program: `load`, then a prediction
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A published model against the FP32 model of the same format, in a few numbers."""
+
+    entry: Entry
+    baseline: Entry | None
+    smaller: float | None  # times
+    faster: float | None  # times, at the first point of the grid
+
+
+@dataclass(frozen=True)
+class CardContext:
+    """The names a template can use. What is not `Markup` is escaped wherever it is printed."""
+
+    recipe: Recipe
+    lock: Lock
+    report: Report
+    repo_id: str
+    title: str
+    notes: Markup  # the author's Markdown, as it is
+    bibtex: str | None
+    published: tuple[Entry, ...]
+    baselines: tuple[Entry, ...]
+    reference: Entry | None  # the FP32 model that flips and losses are counted against
+    verdicts: tuple[Verdict, ...]
+    columns: tuple[Entry, ...]  # of the table of scores: what is published, then the reference
+    scores: tuple[Line, ...]
+    metrics: tuple[str, ...]
+    main_metric: str
+    wilson: tuple[str, ...]  # metrics with a Wilson interval
+    bootstrap: tuple[str, ...]  # metrics with a bootstrap interval
+    rows: int
+    first_point: tuple[int, int] | None  # the smallest (batch size, input length) measured
+    timed: tuple[Entry, ...]  # what was timed: published models, then baselines
+    latencies: tuple[Line, ...]  # a cell for each of `timed`
+    speed: tuple[SpeedTable, ...]
+    speed_baselines: tuple[Entry, ...]  # what the ratios are against; latencies: the first
+    candidates: tuple[CandidateLine, ...]
+    settings: tuple[Line, ...]
+    calibrated: tuple[Entry, ...]  # published models that were calibrated
+    snippets: tuple[Snippet, ...]
+    fp32_snippet: str | None
+    command: str
+    pins: str  # base, dataset and recipe with their whole digests, a line each
+    own_hub: bool  # the repository is not on the public Hub
+    origin: str | None  # what the base model really is, where hubkit built it
+
+    def names(self) -> dict[str, object]:
+        """Field name -> value, for Jinja."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _reference(published: tuple[Entry, ...], baselines: tuple[Entry, ...]) -> Entry | None:
+    named = {e.scores.paired.baseline for e in published if e.scores and e.scores.paired}
+    chosen = [base for base in baselines if base.variant.name in named]
+    return next(iter(chosen), next(iter(baselines), None))
+
+
+def _metric_names(entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    names = [m.name for e in entries if e.scores for m in e.scores.metrics]
+    return tuple(dict.fromkeys(names))
+
+
+def _grid(entries: tuple[Entry, ...]) -> tuple[tuple[int, int], ...]:
+    points = [p for e in entries if e.timing for p in e.timing.points]
+    return tuple(sorted({(p.batch_size, p.input_length) for p in points}))
+
+
+def _command(recipe: Recipe, lock: Lock, repo_id: str) -> str:
+    words = ["hubkit", "publish", recipe.name]
+    words += ["--demo"] if lock.demo else []
+    words += ["--repo-id", repo_id] if repo_id != recipe.publication.repo_id else []
+    return shlex.join(words)
+
+
+def _pins(lock: Lock) -> str:
+    lines = (
+        f"base     {lock.base.id} @ {lock.base.sha}",
+        f"dataset  {lock.dataset.id} @ {lock.dataset.sha}",
+        f"recipe   sha256 {lock.recipe_digest}",
+    )
+    # One after the other, so that an id with a line break in it cannot pose as another line.
+    return "\n".join(" ".join(line.splitlines()) for line in lines)
+
+
+def _snippets(
+    entries: tuple[Entry, ...], recipe: Recipe, lock: Lock, repo_id: str
+) -> tuple[Snippet, ...]:
+    pair = "secondary" in recipe.dataset.data_keys
+    made = []
+    for entry in entries:
+        kind: Format = entry.variant.format
+        load = snippets.loading(kind, repo_id)
+        install = snippets.installing(kind, lock.tools)
+        example = f"{load}\n{snippets.prediction(pair=pair)}"
+        made.append(Snippet(FORMAT_NAMES[kind], entry.label, install, load, example))
+    return tuple(made)
+
+
+def _verdict(entry: Entry, baselines: tuple[Entry, ...], first: tuple[int, int] | None) -> Verdict:
+    same = (base for base in baselines if base.variant.format == entry.variant.format)
+    baseline = next(same, next(iter(baselines), None))
+    faster = entry.faster_than(baseline, *first) if first else None
+    return Verdict(entry, baseline, entry.smaller_than(baseline), faster)
+
+
+def _metrics_by(method: str, columns: tuple[Entry, ...]) -> tuple[str, ...]:
+    names = [
+        m.name
+        for e in columns
+        for m in (e.scores.metrics if e.scores else ())
+        if m.method == method
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def build_context(
+    recipe: Recipe, notes: str, lock: Lock, report: Report, repo_id: str
+) -> CardContext:
+    """Everything a template can name, from records alone."""
+    chosen = published_variants(recipe, report)
+    published = tuple(entry_of(variant, recipe, report) for variant in chosen.values())
+    fp32 = [v for v in report.variants if v.precision == "fp32"]
+    # ONNX first: it is the baseline that the gate and most readers compare with.
+    fp32.sort(key=lambda variant: variant.format)
+    baselines = tuple(entry_of(variant, recipe, report) for variant in fp32)
+    reference = _reference(published, baselines)
+    columns = (*published, reference) if reference else published
+    metrics = _metric_names((*published, *baselines))
+    grid = _grid((*published, *baselines))
+    first = next(iter(grid), None)
+    timed = tuple(entry for entry in (*published, *baselines) if entry.timing)
+    slow = tuple(entry for entry in timed if entry in baselines)
+    fp32_onnx = snippets.loading_fp32_onnx(repo_id)
+    return CardContext(
+        recipe=recipe,
+        lock=lock,
+        report=report,
+        repo_id=repo_id,
+        title=recipe.card.details.title or f"INT8 {lock.base.id.rsplit('/', 1)[-1]}",
+        notes=Markup(notes.strip()),
+        bibtex=recipe.card.bibtex,
+        published=published,
+        baselines=baselines,
+        reference=reference,
+        verdicts=tuple(_verdict(entry, baselines, first) for entry in published),
+        columns=columns,
+        scores=score_lines(columns, reference, metrics),
+        metrics=metrics,
+        main_metric=recipe.gates.metric,
+        wilson=_metrics_by("wilson", columns),
+        bootstrap=_metrics_by("bootstrap", columns),
+        rows=report.dataset.eval_rows,
+        first_point=first,
+        timed=timed,
+        latencies=latency_lines(timed, next(iter(slow), None), grid),
+        speed=speed_tables(timed, slow, grid),
+        speed_baselines=slow,
+        candidates=candidate_lines(report),
+        settings=setting_lines(published),
+        calibrated=tuple(entry for entry in published if entry.variant.calibration),
+        snippets=_snippets(published, recipe, lock, repo_id),
+        fp32_snippet=fp32_onnx if recipe.publication.include_fp32_onnx else None,
+        command=_command(recipe, lock, repo_id),
+        pins=_pins(lock),
+        own_hub=lock.demo or (lock.base.url or "").startswith("/"),
+        origin=lock.base.origin or report.base.description,
+    )

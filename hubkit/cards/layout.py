@@ -1,0 +1,43 @@
+"""Which file of a published repository holds what: the card and the bundle must say the same."""
+
+from __future__ import annotations
+
+from hubkit.recipe import Recipe
+from hubkit.records import Format, Report, Variant
+
+# The names that INCModel and ORTModel look for at the root of a repository.
+MODEL_FILES: dict[Format, str] = {"pytorch": "pytorch_model.bin", "onnx": "model.onnx"}
+# ORTModel takes the root's model.onnx unless it is told otherwise; another name down here
+# keeps it from having to choose.
+FP32_ONNX_FOLDER, FP32_ONNX_NAME = "onnx", "model_fp32.onnx"
+FP32_ONNX_FILE = f"{FP32_ONNX_FOLDER}/{FP32_ONNX_NAME}"
+
+FORMAT_NAMES: dict[Format, str] = {"pytorch": "PyTorch", "onnx": "ONNX"}
+
+
+_METRIC_NAMES = {"f1": "F1"}
+
+
+def metric_title(name: str) -> str:
+    """A metric's name for a reader: "Accuracy", "F1"."""
+    return _METRIC_NAMES.get(name, name.capitalize())
+
+
+def label_of(variant: Variant) -> str:
+    """What a reader calls a variant: "ONNX INT8"."""
+    return f"{FORMAT_NAMES[variant.format]} {variant.precision.upper()}"
+
+
+def published_variants(recipe: Recipe, report: Report) -> dict[Format, Variant]:
+    """The INT8 variants that the recipe publishes, in the recipe's order of formats."""
+    chosen = report.published()
+    return {name: chosen[name] for name in recipe.publication.formats if name in chosen}
+
+
+def file_of(variant: Variant, recipe: Recipe, report: Report) -> str | None:
+    """The variant's file in the repository; None where it is not in there."""
+    for name, chosen in published_variants(recipe, report).items():
+        if chosen.name == variant.name:
+            return MODEL_FILES[name]
+    fp32_onnx = variant.format == "onnx" and variant.precision == "fp32"
+    return FP32_ONNX_FILE if fp32_onnx and recipe.publication.include_fp32_onnx else None

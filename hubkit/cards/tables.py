@@ -1,0 +1,176 @@
+"""The cells of a card's tables, formatted. The template has the titles, and finds them by `key`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hubkit.cards import numbers
+from hubkit.cards.entry import Entry
+from hubkit.records import Paired, Report, TimingPoint
+
+NOTHING = "–"  # does not apply here, which is not the same as not measured
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a table; `key` says what it is about."""
+
+    key: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SpeedTable:
+    """The timings of one model, a line for each batch size and input length."""
+
+    label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class CandidateLine:
+    """One ONNX variant before the gate. `reason` is the gate's own words."""
+
+    variant: str
+    size_mb: str
+    flips: str
+    latency_ms: str
+    passes: bool
+    selected: bool
+    reason: str
+
+
+def _paired_lines() -> dict[str, Callable[[Paired], str]]:
+    return {
+        "flips": lambda paired: numbers.count(paired.flips),
+        "now_right": lambda paired: numbers.count(paired.now_right),
+        "now_wrong": lambda paired: numbers.count(paired.now_wrong),
+        "mcnemar_p": lambda paired: numbers.probability(paired.mcnemar_p),
+        "loss": lambda paired: numbers.signed(paired.loss),
+        "loss_interval": lambda paired: numbers.difference(paired.loss_interval),
+        "max_abs_logit_diff": lambda paired: numbers.logit(paired.max_abs_logit_diff),
+        "mean_abs_logit_diff": lambda paired: numbers.logit(paired.mean_abs_logit_diff),
+    }
+
+
+def _paired_cell(entry: Entry, reference: Entry | None, show: Callable[[Paired], str]) -> str:
+    if reference and entry.variant.name == reference.variant.name:
+        return NOTHING
+    paired = entry.scores.paired if entry.scores else None
+    return show(paired) if paired else numbers.NOT_MEASURED
+
+
+def score_lines(
+    columns: tuple[Entry, ...], reference: Entry | None, metrics: tuple[str, ...]
+) -> tuple[Line, ...]:
+    """Metrics, then `size_mb`, then what changed against FP32; a cell for each of `columns`."""
+    lines = [
+        Line(name, tuple(numbers.measured(entry.metric(name)) for entry in columns))
+        for name in metrics
+    ]
+    sizes = tuple(numbers.megabytes(entry.variant.size_bytes) for entry in columns)
+    lines.append(Line("size_mb", sizes))
+    for key, show in _paired_lines().items():
+        lines.append(Line(key, tuple(_paired_cell(entry, reference, show) for entry in columns)))
+    return tuple(lines)
+
+
+def _timing_cells(point: TimingPoint | None) -> tuple[str, ...]:
+    if point is None:
+        return (numbers.NOT_MEASURED,) * 5
+    latencies = (point.mean_ms, point.p50_ms, point.p90_ms, point.p99_ms)
+    return (*map(numbers.milliseconds, latencies), numbers.per_second(point.throughput_per_s))
+
+
+def point_key(point: tuple[int, int]) -> str:
+    """A point of the benchmark's grid, batch size × input length: "8 × 128"."""
+    return f"{point[0]} × {point[1]}"
+
+
+def latency_lines(
+    entries: tuple[Entry, ...], baseline: Entry | None, grid: tuple[tuple[int, int], ...]
+) -> tuple[Line, ...]:
+    """Median latency in ms of each of `entries`, and how many times as fast as `baseline` it is."""
+    lines = []
+    for point in grid:
+        cells = []
+        for entry in entries:
+            timing = entry.point(*point)
+            cell = numbers.milliseconds(timing.p50_ms if timing else None)
+            faster = entry.faster_than(baseline, *point)
+            own = baseline is not None and entry.variant.name == baseline.variant.name
+            cells.append(cell if faster is None or own else f"{cell} ({numbers.ratio(faster)})")
+        lines.append(Line(point_key(point), tuple(cells)))
+    return tuple(lines)
+
+
+def speed_tables(
+    entries: tuple[Entry, ...], baselines: tuple[Entry, ...], grid: tuple[tuple[int, int], ...]
+) -> tuple[SpeedTable, ...]:
+    """For each model that was timed: mean, p50, p90, p99 in ms, sequences a second, and the median
+    latency of each of `baselines` divided by its own."""
+    return tuple(
+        SpeedTable(
+            entry.label,
+            tuple(
+                Line(point_key(point), (*_timing_cells(entry.point(*point)), *faster))
+                for point in grid
+                for faster in [[numbers.ratio(entry.faster_than(b, *point)) for b in baselines]]
+            ),
+        )
+        for entry in entries
+        if entry.timing
+    )
+
+
+def candidate_lines(report: Report) -> tuple[CandidateLine, ...]:
+    """Every ONNX variant that stood before the gate, as it was decided."""
+    selection = report.selection
+    if selection is None:
+        return ()
+    lines = []
+    for candidate in selection.candidates:
+        scores = report.scores_of(candidate.variant)
+        paired = scores.paired if scores else None
+        lines.append(
+            CandidateLine(
+                variant=candidate.variant,
+                size_mb=numbers.megabytes(report.variant(candidate.variant).size_bytes),
+                flips=numbers.count(paired.flips if paired else None),
+                latency_ms=numbers.milliseconds(candidate.mean_ms),
+                passes=candidate.passes,
+                selected=candidate.variant == selection.selected,
+                reason=candidate.reason,
+            )
+        )
+    return tuple(lines)
+
+
+def _yes_no(value: bool | None) -> str:
+    return NOTHING if value is None else "yes" if value else "no"
+
+
+def setting_lines(entries: tuple[Entry, ...]) -> tuple[Line, ...]:
+    """How each model was quantized; lines that say nothing about any of them are left out."""
+    columns = []
+    for entry in entries:
+        it = entry.variant
+        excluded = ", ".join(f"{name}: {numbers.count(n)}" for name, n in it.nodes_excluded.items())
+        columns.append(
+            {
+                "variant": it.name,
+                "approach": it.approach,
+                "operators": ", ".join(it.operators_to_quantize) or NOTHING,
+                "per_channel": _yes_no(it.per_channel),
+                "reduce_range": _yes_no(it.reduce_range),
+                "nodes_quantized": NOTHING
+                if it.nodes_quantized is None
+                else numbers.count(it.nodes_quantized),
+                "nodes_excluded": excluded or NOTHING,
+                "opset": NOTHING if it.opset is None else str(it.opset),
+            }
+        )
+    keys = columns[0].keys() if columns else ()
+    lines = (Line(key, tuple(column[key] for column in columns)) for key in keys)
+    return tuple(line for line in lines if set(line.cells) != {NOTHING})

@@ -1,0 +1,64 @@
+"""The command line: one error boundary over thin commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from hubkit.cli import hub, publish, recipe, stages
+from hubkit.errors import HubkitError
+from hubkit.output import output
+
+_ABOUT = "Quantize, evaluate, benchmark and publish a Transformer on the Hugging Face Hub."
+
+app = typer.Typer(
+    name="hubkit",
+    help=_ABOUT,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+for command, short in (
+    (publish.publish, "All of the below, in one go."),
+    (stages.quantize, "Make the INT8 variants."),
+    (stages.evaluate, "Score the variants on labelled rows."),
+    (stages.benchmark, "Time the variants on this machine."),
+    (stages.card, "Print the model card, or write the bundle."),
+    (stages.push, "Push a bundle in one commit, and verify it."),
+    (stages.verify, "Check what is on the Hub against its records."),
+):
+    app.command(short_help=short)(command)
+app.command("exec", hidden=True)(stages.exec_call)
+app.add_typer(recipe.app, name="recipe", short_help="Write, check and list recipes.")
+app.add_typer(hub.app, name="hub", short_help="Run the embedded Hub.")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        output().data(version("hubkit"))
+        raise typer.Exit
+
+
+@app.callback(help=_ABOUT)
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Nothing but what all commands share."""
+
+
+def main() -> None:
+    """Run the command line; a HubkitError becomes its message, its hint and its exit code."""
+    try:
+        app()
+    except HubkitError as error:
+        if os.environ.get("HUBKIT_DEBUG"):
+            raise
+        output().error(error.message, error.hint, error.exit_code)
+        sys.exit(error.exit_code)

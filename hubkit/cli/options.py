@@ -1,0 +1,135 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from hubkit.errors import HubkitError, UsageError
+from hubkit.output import FORMATS, set_format
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def interruptible(command: Callable[P, None]) -> Callable[P, None]:
+    """A command that says on Ctrl-C what that means, instead of a bare "Aborted"."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise HubkitError(
+                "interrupted",
+                hint="Run the same command again: it goes on after the last finished stage.",
+                exit_code=INTERRUPTED,
+            ) from None
+
+    return run
+
+
+def _choose_format(value: str) -> str:
+    for style in FORMATS:
+        if style == value:
+            set_format(style)
+            return value
+    raise UsageError(f"--format {value}: not a format", hint=f"Use one of {', '.join(FORMATS)}.")
+
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A shipped recipe's name, a recipe file, or its folder.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="human|json|quiet",
+        help="How results are printed; $HUBKIT_FORMAT sets the default.",
+        callback=_choose_format,
+        envvar="HUBKIT_FORMAT",
+        show_envvar=False,
+        show_default=False,
+    ),
+]
+Demo = Annotated[
+    bool,
+    typer.Option(
+        "--demo", help="Run on the demo model and the embedded Hub: no account, no network Hub."
+    ),
+]
+RepoIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--repo-id", metavar="USER/NAME", help="The repository to publish to.", show_default=False
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="The Hub's address; default: $HF_ENDPOINT, else the public Hub.",
+        show_default=False,
+    ),
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Write the files here too.", show_default=False
+    ),
+]
+Tag = Annotated[
+    str | None,
+    typer.Option(
+        "--tag", metavar="TAG", help="Tag the commit, once it is verified.", show_default=False
+    ),
+]
+TargetOrFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE|FOLDER",
+        help="A recipe's name, file or folder, or the folder of a model.",
+        show_default=False,
+    ),
+]
+LabelledDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="ID|PATH",
+        help="For a model folder: labelled rows, a Hub id or a local CSV, JSON or Parquet file.",
+        show_default=False,
+    ),
+]
+TextColumn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text-column",
+        metavar="NAME",
+        help="With --dataset: the text's column; twice for pairs. Default: text.",
+        show_default=False,
+    ),
+]
+LabelColumn = Annotated[
+    str, typer.Option("--label-column", metavar="NAME", help="With --dataset: the label's column.")
+]
+Splits = Annotated[
+    str | None,
+    typer.Option(
+        "--splits",
+        metavar="EVAL[,CALIBRATION]",
+        help="With --dataset: the split to score on, and the one to calibrate static INT8 on.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,68 @@
+"""`hubkit publish`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubkit.cli.options import (
+    Demo,
+    Endpoint,
+    FormatOption,
+    RepoIdOption,
+    Tag,
+    Target,
+    interruptible,
+)
+from hubkit.output import output
+
+if TYPE_CHECKING:
+    from hubkit.pipeline import Published
+
+
+@interruptible
+def publish(
+    target: Target,
+    demo: Demo = False,
+    repo_id: RepoIdOption = None,
+    tag: Tag = None,
+    endpoint: Endpoint = None,
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public", help="Visibility of a new repository.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would run and what would change on the Hub."),
+    ] = False,
+    format_: FormatOption = "human",
+) -> None:
+    """Quantize, evaluate, benchmark, describe and publish a recipe's model, and verify it.
+
+    What is finished is kept: the same command goes on where a killed one was, and with nothing
+    changed it computes nothing and commits nothing. Exit code 3: no variant meets the gate, and
+    nothing was pushed.
+    """
+    if dry_run:
+        from hubkit.cli.show import show_preview
+        from hubkit.preview import preview
+
+        show_preview(preview(target, demo=demo, repo_id=repo_id, endpoint=endpoint))
+        return
+    from hubkit.cli.show import show_published
+    from hubkit.pipeline import publish as run
+
+    with output().steps() as steps:
+        published: Published = run(
+            target,
+            demo=demo,
+            repo_id=repo_id,
+            endpoint=endpoint,
+            tag_name=tag,
+            private=private,
+            listener=steps,
+        )
+    show_published(published)

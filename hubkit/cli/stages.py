@@ -1,0 +1,245 @@
+"""Each stage as a command of its own, on a recipe or on a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubkit.cli.options import (
+    Demo,
+    Endpoint,
+    FormatOption,
+    LabelColumn,
+    LabelledDataset,
+    OutputDir,
+    RepoIdOption,
+    Splits,
+    Tag,
+    TargetOrFolder,
+    TextColumn,
+    interruptible,
+)
+from hubkit.output import output
+
+if TYPE_CHECKING:
+    from hubkit.folder import LabelledData
+    from hubkit.measuring import Origins
+    from hubkit.recipe_file import LoadedRecipe
+    from hubkit.runner import Runner
+
+
+@contextmanager
+def _opened(
+    target: str, *, demo: bool, endpoint: str | None, data: LabelledData | None = None
+) -> Iterator[tuple[Runner, LoadedRecipe, Origins]]:
+    """A session on a recipe, or on a model folder with its dataset."""
+    from hubkit.errors import UsageError
+    from hubkit.folder import folder_recipe, is_model_folder
+    from hubkit.measuring import NO_ORIGINS
+    from hubkit.pipeline import running, session
+
+    with output().steps() as steps:
+        if not is_model_folder(target):
+            with session(target, demo=demo, endpoint=endpoint, listener=steps) as found:
+                yield found
+            return
+        if data is None:
+            raise UsageError(
+                f"{target} is a model folder, and this needs labelled rows too",
+                hint="Add --dataset PATH_OR_ID, with --text-column and --label-column.",
+            )
+        with running(endpoint=endpoint, listener=steps) as run, run.store.scratch() as scratch:
+            yield run, folder_recipe(Path(target), data, scratch), NO_ORIGINS
+
+
+def _data(
+    dataset: str | None, text: list[str] | None, label: str, splits: str | None
+) -> LabelledData | None:
+    from hubkit.folder import LabelledData
+
+    if dataset is None:
+        return None
+    columns = text or ["text"]
+    evaluation, _, calibration = (splits or "").partition(",")
+    return LabelledData(
+        path=dataset,
+        text_column=columns[0],
+        second_text_column=columns[1] if len(columns) > 1 else None,
+        label_column=label,
+        eval_split=evaluation or None,
+        calibration_split=calibration or None,
+    )
+
+
+@interruptible
+def quantize(
+    target: TargetOrFolder,
+    into: OutputDir = None,
+    demo: Demo = False,
+    endpoint: Endpoint = None,
+    format_: FormatOption = "human",
+) -> None:
+    """Make the INT8 variants; of a model folder, ONNX dynamic INT8, which needs no data."""
+    from hubkit.cli.show import show_variants
+    from hubkit.folder import folder_variants, is_model_folder
+    from hubkit.measuring import CalibrationRows, optimize, prepare
+    from hubkit.pipeline import running
+
+    if is_model_folder(target):
+        with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
+            _, variants, failures = folder_variants(run, Path(target))
+            show_variants(variants, failures, run.store, into)
+        return
+    with _opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
+        recipe = loaded.recipe
+        material = prepare(run, loaded, origins)
+        rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
+        variants, failures = optimize(run, material.base, recipe.task, recipe.variants, rows)
+        show_variants(variants, failures, run.store, into)
+
+
+@interruptible
+def evaluate(
+    target: TargetOrFolder,
+    dataset: LabelledDataset = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = "label",
+    splits: Splits = None,
+    demo: Demo = False,
+    endpoint: Endpoint = None,
+    format_: FormatOption = "human",
+) -> None:
+    """Score every variant and both FP32 baselines on the whole evaluation split."""
+    from hubkit.cli.show import show_scores
+    from hubkit.measuring import CalibrationRows, optimize, prepare, score
+
+    data = _data(dataset, text_column, label_column, splits)
+    with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
+        recipe = loaded.recipe
+        material = prepare(run, loaded, origins)
+        rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
+        variants, failures = optimize(run, material.base, recipe.task, recipe.variants, rows)
+        show_scores(score(run, recipe, material, variants), failures)
+
+
+@interruptible
+def benchmark(
+    target: TargetOrFolder,
+    demo: Demo = False,
+    endpoint: Endpoint = None,
+    format_: FormatOption = "human",
+) -> None:
+    """Time every variant and both FP32 baselines, one at a time, and write the machine down."""
+    from hubkit.cli.show import show_timings
+    from hubkit.folder import folder_variants, is_model_folder
+    from hubkit.measuring import CalibrationRows, optimize, prepare, time
+    from hubkit.pipeline import running
+    from hubkit.recipe import Benchmark
+
+    if is_model_folder(target):
+        with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
+            base, variants, _ = folder_variants(run, Path(target))
+            run.close()
+            timings = time(run, base, variants, Benchmark())
+        show_timings(timings)
+        return
+    with _opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
+        recipe = loaded.recipe
+        material = prepare(run, loaded, origins)
+        rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
+        variants, _ = optimize(run, material.base, recipe.task, recipe.variants, rows)
+        run.close()
+        timings = time(run, material.base, variants, recipe.benchmark)
+    show_timings(timings)
+
+
+@interruptible
+def card(
+    target: TargetOrFolder,
+    repo_id: RepoIdOption = None,
+    into: OutputDir = None,
+    dataset: LabelledDataset = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = "label",
+    splits: Splits = None,
+    demo: Demo = False,
+    endpoint: Endpoint = None,
+    format_: FormatOption = "human",
+) -> None:
+    """Print the model card; with --output, write the whole bundle that `publish` would push."""
+    from hubkit.cli.show import show_card
+    from hubkit.measuring import assemble, measure
+
+    data = _data(dataset, text_column, label_column, splits)
+    with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
+        wanted = repo_id or loaded.recipe.publication.repo_id or f"USER/{loaded.recipe.name}-int8"
+        ready = assemble(run, loaded, measure(run, loaded, origins), wanted)
+        show_card(run.store, ready, into)
+
+
+@interruptible
+def push(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A bundle that `hubkit card --output` wrote.")
+    ],
+    repo_id: Annotated[
+        str, typer.Option("--repo-id", metavar="USER/NAME", help="The repository to push to.")
+    ],
+    tag: Tag = None,
+    endpoint: Endpoint = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository private.")
+    ] = False,
+    format_: FormatOption = "human",
+) -> None:
+    """Push a bundle folder in one commit, or in none where nothing differs, and verify it."""
+    from hubkit.cli.show import show_pushed
+    from hubkit.pipeline import push_folder, running
+
+    with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
+        done = push_folder(run, folder, repo_id, private=private, tag_name=tag)
+    show_pushed(*done)
+
+
+@interruptible
+def verify(
+    repo_id: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="A repository that hubkit made.")
+    ],
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="REV", help="A branch, tag or commit.")
+    ] = "main",
+    endpoint: Endpoint = None,
+    format_: FormatOption = "human",
+) -> None:
+    """Download a revision into an empty cache, load both formats, and compare their logits."""
+    from hubkit.cli.show import show_verified
+    from hubkit.pipeline import running
+    from hubkit.stages.verify import VerifyInput
+    from hubkit.stages.verify import verify as stage
+
+    with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
+        verified = run.run(stage, VerifyInput(repo_id=repo_id, revision=revision), subject=repo_id)
+    show_verified(verified)
+
+
+def exec_call(
+    call: Annotated[Path, typer.Argument(metavar="CALL.JSON", help="A call of a heavy stage.")],
+) -> None:
+    """Run one call of a heavy stage in this process."""
+    from pydantic import ValidationError
+
+    from hubkit.errors import UsageError
+    from hubkit.executors.base import Call
+    from hubkit.executors.worker import execute
+
+    try:
+        read = Call.model_validate_json(call.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise UsageError(f"{call} holds no call: {error}") from None
+    execute(read)
+    output().data(read.key)

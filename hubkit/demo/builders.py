@@ -1,0 +1,43 @@
+"""Builders by name: what a recipe with `base.source: built` may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubkit.errors import UsageError
+from hubkit.registry import Registry
+from hubkit.stage import Progress
+
+BUILDERS = Registry(
+    "builder", {"movie-sentiment": "hubkit.demo.movie_sentiment:BUILDER"}, group="hubkit.builders"
+)
+
+
+@dataclass(frozen=True)
+class BuiltFolders:
+    """A model folder and a dataset folder, each as it would lie on the Hub, and how good it is."""
+
+    model: Path
+    dataset: Path
+    validation_accuracy: float  # 0 to 1
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes a model and its dataset. `identity` is the SHA-256 of all that decides the result, but
+    for the versions of tools; the origins say in a sentence from what each was made."""
+
+    identity: str
+    model_origin: str
+    dataset_origin: str
+    build: Callable[[Path, Progress], BuiltFolders]
+
+
+def find_builder(name: str) -> Builder:
+    """The builder of that name, imported now. Raises UsageError for another name."""
+    found = BUILDERS.get(name)
+    if not isinstance(found, Builder):
+        raise UsageError(f"{name} is not a builder")
+    return found

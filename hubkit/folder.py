@@ -1,0 +1,105 @@
+"""The same flow for a model folder without a recipe: the folder says what a recipe would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubkit.errors import UsageError
+from hubkit.measuring import CalibrationRows, optimize
+from hubkit.recipe import OnnxDynamic, TaskName
+from hubkit.recipe_file import LoadedRecipe, load_recipe
+from hubkit.records import BaseModelInfo, Failed, Source, Variant
+from hubkit.runner import Runner
+from hubkit.stages.fetch_model import FetchModelInput, fetch_model
+from hubkit.stages.model_config import read_config
+from hubkit.stages.model_files import digest_of_model
+
+_TASK: TaskName = "text-classification"
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """A dataset for a model folder: a Hub id, or the path of a local file or folder."""
+
+    path: str
+    text_column: str = "text"
+    second_text_column: str | None = None
+    label_column: str = "label"
+    eval_split: str | None = None
+    calibration_split: str | None = None
+
+
+def is_model_folder(target: str) -> bool:
+    """Whether a command's target is a model folder rather than a recipe."""
+    return (Path(target) / "config.json").is_file()
+
+
+def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedRecipe:
+    """A recipe for a model folder: the defaults, static variants where calibration rows are named.
+
+    The labels of the dataset are the model's, by number or by name. Raises RecipeError.
+    """
+    labels = read_config(folder / "config.json", folder.name, _TASK).labels
+    local = Path(data.path).expanduser()
+    text: dict[str, object] = {
+        "schema": 1,
+        "name": _name(folder),
+        "base": {"source": "local", "path": str(folder.resolve())},
+        "task": _TASK,
+        "dataset": {
+            "source": "local" if local.exists() else "hub",
+            "path": str(local.resolve()) if local.exists() else data.path,
+            "eval_split": data.eval_split or ("train" if local.is_file() else "validation"),
+            "calibration_split": data.calibration_split or "unused",
+            "data_keys": {
+                "primary": data.text_column,
+                **({"secondary": data.second_text_column} if data.second_text_column else {}),
+            },
+            "ref_keys": [data.label_column],
+        },
+        "labels": {**{str(i): n for i, n in enumerate(labels)}, **{n: n for n in labels}},
+        "variants": _variants(static=data.calibration_split is not None),
+        "publication": {
+            "license": "unknown",
+            "formats": ["onnx", "pytorch"] if data.calibration_split else ["onnx"],
+        },
+    }
+    path = scratch / f"{folder.resolve().name}.yaml"
+    path.write_text(json.dumps(text, ensure_ascii=False), encoding="utf-8")
+    return load_recipe(str(path))
+
+
+def _name(folder: Path) -> str:
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in folder.resolve().name)
+    return name.lstrip("._-") or "model"
+
+
+def _variants(*, static: bool) -> Sequence[dict[str, str]]:
+    dynamic = [{"kind": "onnx-dynamic"}]
+    return [*dynamic, {"kind": "onnx-static"}, {"kind": "inc-static"}] if static else dynamic
+
+
+def folder_variants(
+    run: Runner, folder: Path
+) -> tuple[BaseModelInfo, tuple[Variant, ...], tuple[Failed, ...]]:
+    """A folder's model, its FP32 baselines, and what can be made of it without any data: ONNX
+    dynamic INT8."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    source = Source(
+        kind="model",
+        source="local",
+        id=folder.resolve().name,
+        revision="local",
+        sha=digest_of_model(folder),
+    )
+    base = run.run(
+        fetch_model,
+        FetchModelInput(source=source, task=_TASK, path=str(folder.resolve())),
+        subject=source.id,
+    )
+    specs = (OnnxDynamic(kind="onnx-dynamic"),)
+    return base, *optimize(run, base, _TASK, specs, CalibrationRows())

@@ -1,0 +1,300 @@
+"""A Hub, safely: HfApi against any endpoint, every call tried again, every failure a HubError.
+
+huggingface_hub 0.36 retries PUTs of LFS objects itself and nothing else; `create_commit` is never
+tried again by any version, because it must not run twice: see `Hub.commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from hubkit.errors import HubError, UsageError
+from hubkit.hub.faults import Clash, Moved, NotThere, Unreachable, fault_of, outcome, scrub
+from hubkit.hub.refusals import LOG_IN, Place, refusal, unreachable
+from hubkit.hub.remote import MAIN, Account, RemoteCommit, RemoteFile, RepoKind, RepoState
+from hubkit.hub.retry import GivenUp, Retry, Transient
+from hubkit.hub.session import default_endpoint, quiet, with_timeouts
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub.hf_api import DatasetInfo, ModelInfo, SpaceInfo
+
+    RepoInfo = ModelInfo | DatasetInfo | SpaceInfo
+
+T = TypeVar("T")
+PUBLIC_ENDPOINT = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One Hub and one account on it. All methods raise HubError and nothing else of the network."""
+
+    endpoint: str
+    token: str | None = field(repr=False)
+    retry: Retry
+    _api: HfApi = field(repr=False)
+
+    def account(self) -> Account:
+        """Who we are. Raises HubError where there is no token or the Hub does not know it."""
+        if self.token is None:
+            raise HubError(f"no token for the Hub at {self.endpoint}", hint=LOG_IN)
+        said = self._call("asking who the token belongs to", self._api.whoami)
+        role = said.get("auth", {}).get("accessToken", {}).get("role")
+        return Account(str(said.get("name", "")), role if isinstance(role, str) else None)
+
+    def state(
+        self, repo_id: str, branch: str = MAIN, *, kind: RepoKind = "model"
+    ) -> RepoState | None:
+        """A repository and where its branch stands; None: it is not there, or may not be seen."""
+        try:
+            private = self._info(repo_id, None, kind).private
+        except NotThere:
+            return None
+        try:
+            return RepoState(self.head(repo_id, branch, kind=kind), bool(private))
+        except NotThere:
+            return RepoState(None, bool(private))
+
+    def head(self, repo_id: str, revision: str = MAIN, *, kind: RepoKind = "model") -> str:
+        """The commit that a branch, tag or (short) commit id stands for. Raises NotThere."""
+        sha = self._info(repo_id, revision, kind).sha
+        if not sha:
+            raise HubError(f"the Hub at {self.endpoint} gives no commit for {repo_id}@{revision}")
+        return sha
+
+    def remote_files(
+        self, repo_id: str, revision: str, *, kind: RepoKind = "model"
+    ) -> dict[str, RemoteFile]:
+        """Every file at a revision by path, folders walked."""
+        from huggingface_hub.hf_api import RepoFile
+
+        entries = self._call(
+            f"listing the files of {repo_id}",
+            lambda: list(
+                self._api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type=kind)
+            ),
+            repo_id,
+        )
+        return {
+            e.path: RemoteFile(e.size, e.blob_id, e.lfs.sha256 if e.lfs else None)
+            for e in entries
+            if isinstance(e, RepoFile)
+        }
+
+    def read(self, repo_id: str, revision: str, path: str, *, kind: RepoKind = "model") -> bytes:
+        """The content of one small file, uncached. Raises NotThere."""
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils._http import get_session, hf_raise_for_status
+
+        url = hf_hub_url(repo_id, path, repo_type=kind, revision=revision, endpoint=self.endpoint)
+
+        def get() -> bytes:
+            answer = get_session().get(url, headers=build_hf_headers(token=self.token or False))
+            hf_raise_for_status(answer)
+            return bytes(answer.content)
+
+        return self._call(f"reading {path} of {repo_id}", get, repo_id)
+
+    def snapshot(
+        self, repo_id: str, revision: str, *, cache: Path | None = None, kind: RepoKind = "model"
+    ) -> Path:
+        """The folder with every file of a revision, in huggingface_hub's cache (or in `cache`)."""
+        expected = self.remote_files(repo_id, revision, kind=kind)
+
+        def get() -> Path:
+            folder = Path(
+                self._api.snapshot_download(
+                    repo_id, revision=revision, repo_type=kind, cache_dir=cache
+                )
+            )
+            # When the Hub fails it, snapshot_download gives what it has and says nothing.
+            if missing := [path for path in expected if not (folder / path).is_file()]:
+                raise Transient(f"{missing[0]} did not come")
+            return folder
+
+        return self._call(f"downloading {repo_id}", get, repo_id)
+
+    def create_repo(self, repo_id: str, *, private: bool, kind: RepoKind = "model") -> None:
+        """Make a repository; one that is there already is left as it is."""
+
+        with suppress(Clash):
+            self._call(
+                f"creating {repo_id}",
+                lambda: self._api.create_repo(repo_id, private=private, repo_type=kind),
+                repo_id,
+            )
+
+    def create_branch(
+        self, repo_id: str, branch: str, at: str | None, *, kind: RepoKind = "model"
+    ) -> None:
+        """Make a branch at a commit (None: at main); one that is there already is left as it is."""
+        self._call(
+            f"creating branch {branch} of {repo_id}",
+            lambda: self._api.create_branch(
+                repo_id, branch=branch, revision=at, repo_type=kind, exist_ok=True
+            ),
+            repo_id,
+        )
+
+    def tags(self, repo_id: str, *, kind: RepoKind = "model") -> dict[str, str]:
+        """Tag -> commit."""
+        refs = self._call(
+            f"listing the tags of {repo_id}",
+            lambda: self._api.list_repo_refs(repo_id, repo_type=kind),
+            repo_id,
+        )
+        return {ref.name: ref.target_commit for ref in refs.tags}
+
+    def create_tag(self, repo_id: str, tag: str, at: str, *, kind: RepoKind = "model") -> None:
+        """Make a tag at a commit. Raises Clash where the name is taken."""
+        self._call(
+            f"making tag {tag} of {repo_id}",
+            lambda: self._api.create_tag(repo_id, tag=tag, revision=at, repo_type=kind),
+            repo_id,
+        )
+
+    def commits_since(
+        self, repo_id: str, branch: str, parent: str | None, *, kind: RepoKind = "model"
+    ) -> list[RemoteCommit]:
+        """The commits of a branch that came after `parent`, newest first."""
+        commits = self._call(
+            f"reading the history of {repo_id}",
+            lambda: self._api.list_repo_commits(repo_id, revision=branch, repo_type=kind),
+            repo_id,
+        )
+        since = takewhile(lambda commit: commit.commit_id != parent, commits)
+        return [RemoteCommit(commit.commit_id, commit.title) for commit in since]
+
+    def upload(
+        self,
+        repo_id: str,
+        additions: Sequence[CommitOperationAdd],
+        branch: str,
+        *,
+        kind: RepoKind = "model",
+    ) -> None:
+        """Send large files' content ahead of `commit`: nobody sees it, and none goes twice."""
+        self._call(
+            f"uploading to {repo_id}",
+            lambda: self._api.preupload_lfs_files(
+                repo_id, additions, revision=branch, repo_type=kind, free_memory=False
+            ),
+            repo_id,
+        )
+        ignored = [op.path_in_repo for op in additions if getattr(op, "_should_ignore", False)]
+        if ignored:
+            raise HubError(
+                f"the .gitignore of {repo_id} leaves out {', '.join(ignored)}",
+                hint=f"Take the pattern out of {repo_id}'s .gitignore, then run the same command"
+                " again.",
+            )
+
+    def commit(
+        self,
+        repo_id: str,
+        operations: Sequence[CommitOperationAdd | CommitOperationDelete],
+        *,
+        branch: str,
+        parent: str | None,
+        message: str,
+        landed: Callable[[Hub], str | None],
+        kind: RepoKind = "model",
+    ) -> str:
+        """Commit once, and give the commit's id.
+
+        After a lost answer, `landed` is asked whether the commit is there (its id) before anything
+        is sent again; it gets a Hub that does not retry by itself. `parent` makes the Hub refuse a
+        second one even while the first is on its way. Raises Moved (412).
+        """
+        impatient = replace(self, retry=replace(self.retry, tries=1))
+        sent = False
+
+        def send() -> str:
+            nonlocal sent
+            if sent and (found := landed(impatient)):
+                return found
+            sent = True
+            with default_endpoint(self.endpoint):
+                return self._api.create_commit(
+                    repo_id,
+                    operations,
+                    commit_message=message,
+                    revision=branch,
+                    parent_commit=parent,
+                    repo_type=kind,
+                ).oid
+
+        try:
+            return self._call(f"committing to {repo_id}", send, repo_id)
+        except Moved:
+            raise
+        except HubError as error:
+            try:
+                found = landed(impatient)
+            except HubError:
+                with outcome("the commit may be there"):
+                    raise error from None
+            if found:
+                return found
+            with outcome("nothing was pushed"):
+                raise
+
+    def _info(self, repo_id: str, revision: str | None, kind: RepoKind) -> RepoInfo:
+        return self._call(
+            f"reading {repo_id}",
+            lambda: self._api.repo_info(repo_id, revision=revision, repo_type=kind),
+            repo_id,
+        )
+
+    def _call(self, doing: str, call: Callable[[], T], repo_id: str = "") -> T:
+        def once() -> T:
+            try:
+                with quiet():
+                    return call()
+            except Unreachable as error:  # of a call inside the call
+                raise Transient(error.reason) from error
+            except (HubError, Transient):
+                raise
+            except Exception as error:
+                fault = fault_of(error, endpoint=self.endpoint, token=self.token)
+                if fault is None:
+                    raise
+                if fault.kind == "transient":
+                    raise Transient(fault.detail, fault.wait_s) from error
+                name = ""
+                if fault.kind == "forbidden":
+                    with suppress(HubError):
+                        name = self.account().name
+                raise refusal(fault, doing, Place(self.endpoint, repo_id, name)) from error
+
+        try:
+            return self.retry.run(once)
+        except GivenUp as error:
+            raise unreachable(error, doing, Place(self.endpoint, repo_id)) from error
+
+
+def connect(endpoint: str | None, token: str | None, *, retry: Retry | None = None) -> Hub:
+    """A Hub to talk to. Nothing is sent yet.
+
+    `endpoint` None: HF_ENDPOINT, else the public Hub. `token` None: HF_TOKEN, else the stored login
+    of `hf auth login`, else none. Raises UsageError where the endpoint is no http(s) address.
+    """
+    from huggingface_hub import HfApi, constants, get_token
+
+    where = (endpoint or constants.ENDPOINT).rstrip("/")
+    if not where.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{scrub(where)} is not the address of a Hub",
+            hint="Give it as http://host:port or https://host (--endpoint, HF_ENDPOINT).",
+        )
+    with_timeouts()
+    token = token or get_token()
+    # False: without a token of ours, huggingface_hub must not look for one of its own.
+    api = HfApi(endpoint=where, token=token or False, library_name="hubkit")
+    return Hub(where, token, retry or Retry(), api)

@@ -1,0 +1,128 @@
+"""LFS over HTTP: batch, upload and verify.
+
+Protocol: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from hubkit.hub.server.call import Call, Route, admit, answer
+from hubkit.hub.server.lfs import Upload, checked_oid
+from hubkit.hub.server.problems import bad_request, entry_not_found, forbidden
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from hubkit.hub.server.repos import Repository
+
+_MIME = "application/vnd.git-lfs+json"
+_BLOCK_BYTES = 1 << 20
+MOST_OBJECTS = 1000
+
+
+def object_url(call: Call, method: str, oid: str, size_bytes: int, *, name: str = "") -> str:
+    """A signed link to an object, good for one method and a day."""
+    path = call.repository.id.url_path
+    query = call.hub.signer.query(method, path, oid, size_bytes)
+    more = f"&{name}" if name else ""
+    return f"{call.base}{path}.git/info/lfs/objects/{oid}?{query}{more}"
+
+
+def _wanted(data: dict[str, object]) -> list[tuple[str, int]]:
+    objects = data.get("objects")
+    if not isinstance(objects, list) or len(objects) > MOST_OBJECTS:
+        raise bad_request(f"objects must be a list of at most {MOST_OBJECTS}")
+    found = []
+    for item in objects:
+        if not isinstance(item, dict):
+            raise bad_request("An object is {oid, size}")
+        size = item.get("size")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise bad_request("size must be a whole number")
+        found.append((checked_oid(item.get("oid")), size))
+    return found
+
+
+def batch(call: Call) -> Response:
+    """POST {id}.git/info/lfs/objects/batch"""
+    data = call.json()
+    operation = data.get("operation")
+    if operation not in ("upload", "download") or data.get("hash_algo", "sha256") != "sha256":
+        raise bad_request("operation is upload or download, hash_algo sha256")
+    admit(call.user, call.repository, "contribute" if operation == "upload" else "files")
+    objects: list[dict[str, object]] = []
+    for oid, size in _wanted(data):
+        item: dict[str, object] = {"oid": oid, "size": size, "authenticated": True}
+        stored = call.repository.lfs.size_bytes(oid)
+        if operation == "download":
+            if stored is None:
+                item["error"] = {"code": 404, "message": "Object does not exist"}
+            else:
+                item["actions"] = {"download": {"href": object_url(call, "GET", oid, stored)}}
+        elif stored is None:
+            verify = f"{call.base}{call.repository.id.url_path}.git/info/lfs/verify"
+            item["actions"] = {
+                "upload": {"href": object_url(call, "PUT", oid, size)},
+                "verify": {"href": verify},
+            }
+        elif stored != size:
+            item["error"] = {"code": 422, "message": f"The object has {stored} bytes"}
+        objects.append(item)
+    found = answer({"transfer": "basic", "objects": objects})
+    found.headers["content-type"] = _MIME
+    return found
+
+
+def verify(call: Call) -> Response:
+    """POST {id}.git/info/lfs/verify with oid and size"""
+    data = call.json()
+    oid = checked_oid(data.get("oid"))
+    stored = call.repository.lfs.size_bytes(oid)
+    if stored is None:
+        raise entry_not_found("The object is not there")
+    if data.get("size") != stored:
+        raise bad_request(f"The object has {stored} bytes")
+    return answer({})
+
+
+def allow_link(call: Call, repository: Repository, oid: str) -> int:
+    """The size a signed link names, or 403; downloads may also be signed in."""
+    query = {key: values[-1] for key, values in call.query.items()}
+    if call.hub.signer.allows(call.method, repository.id.url_path, oid, query):
+        return int(query["size"])
+    if call.method == "PUT":
+        raise forbidden("The upload link is not valid or too old")
+    admit(call.user, repository, "files")
+    return 0
+
+
+async def put_object(call: Call, request: Request) -> Response:
+    """PUT {id}.git/info/lfs/objects/{oid}: streamed to disk in blocks, in constant memory."""
+    oid = checked_oid(call.rest[-1])
+    size = allow_link(call, call.repository, oid)
+    length = request.headers.get("content-length")
+    if length is not None and length != str(size):
+        raise bad_request(f"LFS object has {length} bytes and not {size}")
+    upload: Upload = await run_in_threadpool(call.repository.lfs.receive, oid, size)
+    try:
+        block = bytearray()
+        async for part in request.stream():
+            block += part
+            if len(block) >= _BLOCK_BYTES:
+                await run_in_threadpool(upload.write, bytes(block))
+                block.clear()
+        await run_in_threadpool(upload.write, bytes(block))
+        await run_in_threadpool(upload.finish)
+    finally:
+        await run_in_threadpool(upload.abandon)
+    return Response(headers={"ETag": f'"{oid}"'})
+
+
+ROUTES: dict[tuple[str, str], Route] = {
+    ("POST", "info/lfs/objects/batch"): Route(batch, "see"),
+    ("POST", "info/lfs/verify"): Route(verify, "contribute"),
+}

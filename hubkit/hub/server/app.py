@@ -1,0 +1,271 @@
+"""The ASGI application: splits the path, signs in, admits, reads the body, calls a handler."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from dulwich.errors import NotGitRepository
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from hubkit.hub.server import (
+    api_files,
+    api_lfs,
+    api_refs,
+    api_repos,
+    api_resolve,
+    git_http,
+    page,
+    templates,
+)
+from hubkit.hub.server.call import Access, Call, Hub, Route, admit
+from hubkit.hub.server.names import REPO_TYPES, RepoId, is_name
+from hubkit.hub.server.problems import Problem, bad_request, repo_not_found, too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from hubkit.hub.server.users import User
+
+    # (method, path, "before" | "after") -> a status to answer, "reset" to hang up, or None.
+    Faults = Callable[[str, str, str], int | str | None]
+
+JSON_LIMIT_BYTES = 32 * 1024 * 1024
+SPOOL_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
+_BLOCK_BYTES = 1 << 20
+_log = logging.getLogger("hubkit.hub")
+
+_API = {**api_repos.REPO, **api_files.REPO, **api_refs.REPO}
+_PLAIN = {**api_resolve.ROUTES, **page.ROUTES}
+_GIT = {**api_lfs.ROUTES, **git_http.ROUTES}
+_OBJECTS = ("info", "lfs", "objects")
+
+
+class Reset(Exception):
+    """Raised by an injected fault: the connection is to be dropped without an answer."""
+
+
+class HubApp:
+    """The embedded Hub as an ASGI application.
+
+    `faults` and `requests` serve tests: the first injects failures, the second records
+    (method, path) of every request.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        faults: Faults | None = None,
+        requests: list[tuple[str, str]] | None = None,
+        hang_up: Callable[[Scope], None] | None = None,
+    ) -> None:
+        self._hub, self._faults, self._requests = hub, faults, requests
+        self._hang_up = hang_up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or "/"
+        if self._requests is not None:
+            self._requests.append((request.method, unquote(path)))
+        try:
+            response = await self._answer(request, path)
+        except Reset:
+            if self._hang_up is not None:
+                self._hang_up(scope)
+            return
+        except ClientDisconnect:
+            return
+        response.headers["X-Request-Id"] = secrets.token_hex(12)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request, path: str) -> Response:
+        try:
+            await self._fault(request, path, "before")
+            response = await self._dispatch(request, path)
+            await self._fault(request, path, "after")
+        except (Reset, ClientDisconnect):
+            raise
+        except Problem as problem:
+            if problem.status == 401 and _is_git(path):
+                # Without it git does not ask for, or send, a password.
+                problem.extra.setdefault("WWW-Authenticate", 'Basic realm="hubkit"')
+            return templates.problem(problem) if _is_browser(request, path) else _refusal(problem)
+        except NotGitRepository:
+            return _refusal(repo_not_found(anonymous=False))
+        except OSError as error:
+            _log.exception("%s %s", request.method, path)
+            full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+            return _refusal(Problem(507 if full else 500, "The Hub cannot store or read this"))
+        except Exception:
+            _log.exception("%s %s", request.method, path)
+            return _refusal(Problem(500, "Internal error; see the Hub's log"))
+        return response
+
+    async def _fault(self, request: Request, path: str, phase: str) -> None:
+        if self._faults is None:
+            return
+        fault = self._faults(request.method, unquote(path), phase)
+        if fault == "reset":
+            raise Reset
+        if isinstance(fault, int):
+            if phase == "before":
+                async for _ in request.stream():
+                    pass  # a client that is still sending might never see the answer
+            raise Problem(fault, f"Injected fault {fault}")
+
+    async def _dispatch(self, request: Request, path: str) -> Response:
+        segments = tuple(unquote(part, errors="surrogateescape") for part in path.split("/")[1:])
+        if any("\0" in part for part in segments):
+            raise bad_request("Forbidden character in path")
+        method = "GET" if request.method == "HEAD" else request.method
+        git_path = _is_git(path)
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        headers["x-raw-path"] = path
+        user = self._user(headers.get("authorization"), basic=method == "GET" or git_path)
+        call = Call(
+            self._hub,
+            request.method,
+            f"{request.url.scheme}://{headers.get('host') or request.url.netloc}",
+            parse_qs(request.url.query, keep_blank_values=True, max_num_fields=2000),
+            headers,
+            user,
+        )
+        repo_id, route = self._route(call, method, segments)
+        if repo_id is not None:
+            call.found = await run_in_threadpool(self._hub.store.find, repo_id)
+        is_object = call.rest[:3] == _OBJECTS and len(call.rest) == 4
+        if is_object and git_path and method in ("GET", "PUT"):
+            # A signed link stands for the sign-in, so only existence is checked here.
+            if call.found is None:
+                raise repo_not_found(anonymous=user is None)
+            if method == "PUT":
+                return await api_lfs.put_object(call, request)
+            return await run_in_threadpool(api_resolve.lfs_object, call)
+        if route is None:
+            access: Access = "any" if repo_id is None else "see"
+            await run_in_threadpool(admit, user, call.found, access)
+            raise Problem(404, f"No such page or API: {request.method} {path}")
+        await run_in_threadpool(admit, user, call.found, route.access)
+        return await self._run(call, route, request)
+
+    def _route(
+        self, call: Call, method: str, segments: tuple[str, ...]
+    ) -> tuple[RepoId | None, Route | None]:
+        """The repository a path names, if any, and what answers; sets `call.rest`."""
+        if segments[0] == "api":
+            top = "/".join(segments[1:])
+            if (method, top) in api_repos.TOP:
+                call.kind = top
+                return None, api_repos.TOP[method, top]
+            kind = segments[1] if len(segments) > 1 else ""
+            if kind not in REPO_TYPES or len(segments) < 3:
+                return None, None
+            repo_id = _repo_id(kind, segments[2:4])
+            call.rest = segments[4:]
+            action = call.rest[0] if call.rest else ""
+            if action == "discussions" and len(call.rest) > 1:
+                action = "discussions/"
+            return repo_id, _API.get((method, action))
+        if len(segments) == 1 or segments[0] in ("login", "healthz"):
+            return None, page.TOP.get((method, segments[0]))
+        kind = segments[0] if segments[0] in REPO_TYPES else "models"
+        start = 1 if segments[0] in REPO_TYPES else 0
+        if segments[start:] == ("",):
+            return None, page.TOP.get((method, ""))
+        call.rest = segments[start + 2 :]
+        names = segments[start : start + 2]
+        if len(names) == 2 and names[1].endswith(".git"):
+            name = names[1][: -len(".git")]
+            return _repo_id(kind, (names[0], name)), _GIT.get((method, "/".join(call.rest)))
+        if call.rest and call.rest[0] in ("info", "git-upload-pack", "git-receive-pack"):
+            return _repo_id(kind, names), _GIT.get((method, "/".join(call.rest)))
+        action = call.rest[0] if call.rest else ""
+        return _repo_id(kind, names), _PLAIN.get((method, action))
+
+    def _user(self, header: str | None, *, basic: bool) -> User | None:
+        if not header:
+            return None
+        scheme, _, value = header.partition(" ")
+        token = value.strip()
+        if scheme.lower() == "basic" and basic:
+            # What browsers and git send. Not taken for API writes: a browser adds it unasked.
+            try:
+                token = base64.b64decode(token).decode("utf-8", "replace").partition(":")[2]
+            except (binascii.Error, ValueError):
+                token = ""
+        elif scheme.lower() != "bearer":
+            token = ""
+        user = self._hub.users.find(token) if token else None
+        if user is None:
+            raise Problem(
+                401,
+                "Invalid credentials in Authorization header",
+                extra={"WWW-Authenticate": 'Basic realm="hubkit"'},
+            )
+        return user
+
+    async def _run(self, call: Call, route: Route, request: Request) -> Response:
+        if route.body == "json":
+            data = bytearray()
+            async for part in request.stream():
+                data += part
+                if len(data) > JSON_LIMIT_BYTES:
+                    raise too_large(f"The body is limited to {JSON_LIMIT_BYTES} bytes")
+            call.body = bytes(data)
+            return await run_in_threadpool(route.handler, call)
+        spool = self._hub.store.temporary / f"body-{secrets.token_hex(8)}"
+        stream = await run_in_threadpool(spool.open, "xb")
+        try:
+            size, block = 0, bytearray()
+            async for part in request.stream():
+                block += part
+                size += len(part)
+                if size > SPOOL_LIMIT_BYTES:
+                    raise too_large(f"A commit's body is limited to {SPOOL_LIMIT_BYTES} bytes")
+                if len(block) >= _BLOCK_BYTES:
+                    await run_in_threadpool(stream.write, bytes(block))
+                    block.clear()
+            stream.write(block)
+            stream.close()
+            call.spool = spool
+            return await run_in_threadpool(route.handler, call)
+        finally:
+            stream.close()
+            spool.unlink(missing_ok=True)
+
+
+def _repo_id(kind: str, names: tuple[str, ...]) -> RepoId:
+    # A name that cannot be is looked up all the same, so that it answers as a missing one.
+    namespace, name = (*names, "", "")[:2]
+    if not is_name(namespace) or not is_name(name):
+        namespace, name = "-", "-"
+    return RepoId(REPO_TYPES[kind], namespace, name)
+
+
+def _is_git(path: str) -> bool:
+    return ".git/" in path or path.endswith(("/info/refs", "/git-upload-pack"))
+
+
+def _is_browser(request: Request, path: str) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/")
+
+
+def _refusal(problem: Problem) -> Response:
+    # A header is one line of latin-1.
+    line = " ".join(problem.message.split())[:1000].encode("latin-1", "replace").decode("latin-1")
+    headers = {"X-Error-Message": line, **problem.extra}
+    if problem.code:
+        headers["X-Error-Code"] = problem.code
+    return JSONResponse({"error": problem.message}, problem.status, headers)

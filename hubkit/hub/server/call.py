@@ -1,0 +1,172 @@
+"""One request on its way to a handler: who asks, for which repository, with what body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from starlette.responses import JSONResponse, Response
+
+from hubkit.hub.server.problems import (
+    bad_request,
+    forbidden,
+    gated,
+    repo_not_found,
+    revision_not_found,
+    unauthorized,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hubkit.hub.server.git import GitRepo
+    from hubkit.hub.server.lfs import Signer
+    from hubkit.hub.server.repos import Repository, RepoStore
+    from hubkit.hub.server.users import User, Users
+
+# Who may call: everyone; who sees the repository; who may read its files (not gated); any user with
+# a write token who sees it; its owner with a write token.
+Access = Literal["any", "see", "files", "contribute", "own"]
+Body = Literal["json", "spool"]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """What every handler needs of the server."""
+
+    store: RepoStore
+    users: Users
+    signer: Signer
+    instance: str
+    """Random name of this run; whoever finds a server.json checks it."""
+
+
+@dataclass
+class Call:
+    """A request, authenticated, its path split before decoding."""
+
+    hub: Hub
+    method: str
+    base: str
+    """Scheme and host the client used, for links it will follow."""
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    user: User | None
+    rest: tuple[str, ...] = ()
+    """Decoded path segments after the repository's id or the list's name."""
+    kind: str = "models"
+    body: bytes = b""
+    spool: Path | None = None
+    found: Repository | None = field(default=None, repr=False)
+
+    @property
+    def repository(self) -> Repository:
+        """The repository the path names; only routes of a repository have one."""
+        assert self.found is not None
+        return self.found
+
+    @property
+    def author(self) -> str:
+        """Name of the signed-in user; routes that write always have one."""
+        if self.user is None:
+            raise unauthorized()
+        return self.user.name
+
+    def json(self) -> dict[str, object]:
+        """The body as a JSON object; an empty body is an empty object; 400 for anything else."""
+        try:
+            value = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError):
+            raise bad_request("The body is not JSON") from None
+        if not isinstance(value, dict):
+            raise bad_request("The body must be a JSON object")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Whether a query parameter is set to something that means yes."""
+        return self.query.get(name, [""])[-1].lower() in ("1", "true", "yes")
+
+    def text(self, name: str, default: str = "") -> str:
+        """The last value of a query parameter."""
+        return self.query.get(name, [default])[-1]
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """A whole number from the query, from 0 to `most`; 400 for anything else."""
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise bad_request(f"{name} must be a whole number")
+        return min(int(text), most)
+
+    def values(self, *names: str) -> list[str]:
+        """All values of query parameters, `name` and `name[]` alike."""
+        return [v for n in names for key in (n, f"{n}[]") for v in self.query.get(key, [])]
+
+    def segment(self, number: int) -> str:
+        """A decoded segment after the repository's id; 404 style 400 if it is missing."""
+        if number >= len(self.rest) or not self.rest[number]:
+            raise bad_request("The path is not complete")
+        return self.rest[number]
+
+    def revision_and_path(self) -> tuple[str, str]:
+        """`rest[1:]` as revision and path; also `refs/pr/1` written with plain slashes."""
+        revision, path = self.segment(1), self.rest[2:]
+        if revision == "refs" and len(path) >= 2:
+            revision, path = "/".join((revision, *path[:2])), path[2:]
+        return revision, "/".join(path)
+
+    def commit(self, git: GitRepo, revision: str) -> str:
+        """The commit a revision names; 404 if there is none."""
+        commit = git.resolve(revision)
+        if commit is None:
+            raise revision_not_found(revision)
+        return commit
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers a method and path, who may call it, and how its body is read."""
+
+    handler: Callable[[Call], Response]
+    access: Access
+    body: Body = "json"
+
+
+def sees(user: User | None, repository: Repository) -> bool:
+    """Whether a repository exists for this user: it is public, or it is the user's."""
+    if user is not None and user.owns(repository.id.namespace):
+        return True
+    return not repository.settings.private
+
+
+def admit(user: User | None, repository: Repository | None, access: Access) -> None:
+    """Let a call through or raise the Hub's refusal: 401, 403 or 404."""
+    if access == "any":
+        return
+    if repository is None or not sees(user, repository):
+        raise repo_not_found(anonymous=user is None)
+    owner = user is not None and user.owns(repository.id.namespace)
+    if access == "files" and repository.settings.gated and not owner:
+        raise gated(repository.id.id, anonymous=user is None)
+    if access in ("contribute", "own"):
+        require_writer(user)
+        if access == "own" and not owner:
+            raise forbidden(
+                "Forbidden: you don't have the rights to write to this repository; pass "
+                "`create_pr=1` as a query parameter to create a Pull Request"
+            )
+
+
+def require_writer(user: User | None) -> User:
+    """The user, if the token may write; 401 or 403 else."""
+    if user is None:
+        raise unauthorized()
+    if not user.can_write:
+        raise forbidden("Forbidden: you must use a write token to change anything")
+    return user
+
+
+def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return JSONResponse(value, status, headers)

@@ -1,0 +1,125 @@
+"""LFS objects of one repository, kept where git-lfs keeps them: `lfs/objects/aa/bb/<sha256>`.
+
+Each repository has its own, so that knowing the digest of a private file does not open it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from hubkit.hub.server.disk import sync_folder, write_atomic
+from hubkit.hub.server.problems import Problem, bad_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINK_LIFE_S = 24 * 3600
+_OID = re.compile(r"[0-9a-f]{64}")
+
+
+def checked_oid(oid: object) -> str:
+    """A SHA-256 in lower-case hex; 400 for anything else."""
+    if not isinstance(oid, str) or not _OID.fullmatch(oid):
+        raise bad_request(f"Invalid LFS oid: {oid!r}")
+    return oid
+
+
+class LfsStore:
+    """The LFS objects of one repository."""
+
+    def __init__(self, repository: Path, temporary: Path) -> None:
+        self._folder = repository / "lfs" / "objects"
+        self._temporary = temporary
+
+    def path(self, oid: str) -> Path:
+        """Where an object is or would be."""
+        return self._folder / oid[:2] / oid[2:4] / oid
+
+    def size_bytes(self, oid: str) -> int | None:
+        """Size of a stored object, or None if it is not there."""
+        try:
+            return self.path(oid).stat().st_size
+        except OSError:
+            return None
+
+    def receive(self, oid: str, size_bytes: int) -> Upload:
+        """Start storing an object of this digest and size."""
+        return Upload(self.path(oid), self._temporary, oid, size_bytes)
+
+
+class Upload:
+    """One object on its way in: hashed while it is written, kept only if digest and size agree."""
+
+    def __init__(self, path: Path, temporary: Path, oid: str, size_bytes: int) -> None:
+        self._path, self._oid, self._size = path, oid, size_bytes
+        self._part = temporary / f"lfs-{secrets.token_hex(8)}"
+        self._stream: BinaryIO = self._part.open("xb")
+        self._sha = hashlib.sha256()
+        self._written = 0
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._written += len(data)
+        if self._written > self._size:
+            raise bad_request(f"LFS object {self._oid} is longer than {self._size} bytes")
+        self._sha.update(data)
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise Problem(507, f"The Hub cannot store this: {error.strerror}") from error
+
+    def finish(self) -> None:
+        """Check and keep the object; a finished object is whole and durable."""
+        if self._written != self._size:
+            raise bad_request(f"LFS object has {self._written} bytes and not {self._size}")
+        if self._sha.hexdigest() != self._oid:
+            raise bad_request(f"LFS object's sha256 is {self._sha.hexdigest()} and not {self._oid}")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._part.replace(self._path)
+        for folder in (self._path.parent, self._path.parents[1], self._path.parents[2]):
+            sync_folder(folder)
+
+    def abandon(self) -> None:
+        """Drop what was received; harmless after `finish`."""
+        self._stream.close()
+        self._part.unlink(missing_ok=True)
+
+
+class Signer:
+    """Signs upload and download links, since clients send no token with them (as to S3)."""
+
+    def __init__(self, root: Path) -> None:
+        path = root / "secret"
+        if not path.is_file():
+            write_atomic(path, secrets.token_hex(32).encode(), mode=0o600)
+        self._key = path.read_bytes()
+
+    def query(self, method: str, repo_path: str, oid: str, size_bytes: int) -> str:
+        """Query string that allows one method on one object for a day."""
+        expires = int(time.time()) + LINK_LIFE_S
+        signature = self._sign(method, repo_path, oid, size_bytes, expires)
+        return f"size={size_bytes}&expires={expires}&signature={signature}"
+
+    def allows(self, method: str, repo_path: str, oid: str, query: dict[str, str]) -> bool:
+        """Whether a link's query was made by `query` and is not too old."""
+        try:
+            size, expires = int(query["size"]), int(query["expires"])
+        except (KeyError, ValueError):
+            return False
+        good = self._sign(method, repo_path, oid, size, expires)
+        sent = query.get("signature", "").encode("utf-8", "replace")
+        return hmac.compare_digest(good.encode(), sent) and time.time() < expires
+
+    def _sign(self, method: str, repo_path: str, oid: str, size_bytes: int, expires: int) -> str:
+        method = "GET" if method == "HEAD" else method
+        text = f"{method}\n{repo_path}\n{oid}\n{size_bytes}\n{expires}"
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,63 @@
+"""preview(): what `publish` would run and what it would change on the Hub, without doing either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubkit.measuring import assemble, measure
+from hubkit.pipeline import push_input, session, whole_repo_id
+from hubkit.runner import WouldRun
+from hubkit.stages.push import plan_push
+from hubkit.stages.push_plan import Plan
+
+# What follows what; the pure stages in between take no time worth a line.
+_ORDER = (
+    "build-demo",
+    "fetch-model",
+    "fetch-dataset",
+    "encode",
+    "export",
+    "quantize",
+    "predict",
+    "evaluate",
+    "benchmark",
+    "sample",
+    "push",
+    "verify",
+)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Stages that are kept, those that would run, and the change on the Hub.
+
+    `plan` None: it cannot be known before the stages have run.
+    """
+
+    kept: tuple[str, ...]
+    would_run: tuple[str, ...]
+    plan: Plan | None
+
+
+def preview(
+    target: str, *, demo: bool = False, repo_id: str | None = None, endpoint: str | None = None
+) -> Preview:
+    """Look everything up, compute nothing, and write nothing to the Hub.
+
+    Raises what `publish` would raise before its first stage: HubError, RecipeError.
+    """
+    kept: list[str] = []
+    try:
+        with session(target, demo=demo, endpoint=endpoint, dry=True) as (run, loaded, origins):
+            try:
+                full_id = whole_repo_id(run, loaded, repo_id)
+                measured = measure(run, loaded, origins)
+                ready = assemble(run, loaded, measured, full_id)
+                with run.store.scratch() as scratch:
+                    plan = plan_push(push_input(loaded.recipe, ready), run.context(scratch))
+            finally:
+                kept += [ran.label for ran in run.ran if ran.stage in _ORDER]
+    except WouldRun as first:
+        after = _ORDER[_ORDER.index(first.stage) + 1 :]
+        return Preview(tuple(kept), (*first.labels, *after), None)
+    return Preview(tuple(kept), () if plan.nothing_to_do else ("push", "verify"), plan)

@@ -1,0 +1,96 @@
+"""What a stage is: a function `stage(input_record, ctx) -> output_record` with a name, a version
+and a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from hubkit.errors import UsageError
+from hubkit.records import Record
+from hubkit.registry import Registry
+from hubkit.store import Store
+
+I_ = TypeVar("I_", bound=Record)
+O_ = TypeVar("O_", bound=Record)
+
+# pure: no clock, network or model. heavy: memoised, may run in any process. measured: memoised
+# for this machine
+# alone, never beside other work. effect: reads or writes the Hub, never memoised.
+Kind = Literal["pure", "heavy", "measured", "effect"]
+
+STAGES = Registry(
+    "stage",
+    {
+        "build-demo": "hubkit.demo.stage:build_demo",
+        "fetch-model": "hubkit.stages.fetch_model:fetch_model",
+        "fetch-dataset": "hubkit.stages.fetch_dataset:fetch_dataset",
+        "encode": "hubkit.stages.encode:encode",
+        "export": "hubkit.stages.export:export",
+        "quantize": "hubkit.stages.quantize:quantize",
+        "predict": "hubkit.stages.predict:predict",
+        "evaluate": "hubkit.stages.evaluate:evaluate",
+        "sample": "hubkit.stages.sample:sample",
+    },
+)
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """A progress listener that listens to nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may touch: the store, a scratch folder of its own, and a progress listener."""
+
+    store: Store
+    scratch: Path
+    progress: Progress = no_progress
+    endpoint: str | None = None  # of the Hub to read from; None: huggingface_hub's default
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage(Generic[I_, O_]):
+    """A registered stage. `tools` names the packages whose version is part of the key."""
+
+    name: str
+    version: int
+    kind: Kind
+    takes: type[I_]
+    gives: type[O_]
+    function: Callable[[I_, Context], O_]
+    tools: tuple[str, ...] = ()
+
+    def __call__(self, given: I_, ctx: Context) -> O_:
+        return self.function(given, ctx)
+
+
+def stage(
+    name: str,
+    *,
+    version: int,
+    kind: Kind,
+    takes: type[I_],
+    gives: type[O_],
+    tools: tuple[str, ...] = (),
+) -> Callable[[Callable[[I_, Context], O_]], Stage[I_, O_]]:
+    """Declare a stage. Raise `version` whenever the same input would now give another output."""
+
+    def declare(function: Callable[[I_, Context], O_]) -> Stage[I_, O_]:
+        return Stage(name, version, kind, takes, gives, function, tools)
+
+    return declare
+
+
+def find_stage(name: str) -> Stage[Record, Record]:
+    """The stage of that name, imported now; one outside hubkit is named "module:attribute"."""
+    known = Registry("stage", {name: name}) if ":" in name else STAGES
+    found = known.get(name)
+    if not isinstance(found, Stage):
+        raise UsageError(f"{name} is not a stage")
+    return found

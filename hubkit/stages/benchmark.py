@@ -1,0 +1,284 @@
+"""Latency and throughput of every variant, each in its own process, one hot at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from hubkit.errors import HubkitError, ModelError, RecipeError
+from hubkit.executors.worker import error_from
+from hubkit.machine import default_threads
+from hubkit.recipe import Benchmark
+from hubkit.records import MachineInfo, Record, Timing, TimingPoint, Timings, Variant
+from hubkit.stage import Context, stage
+from hubkit.stages.benchmark_worker import Answer, Fault, Load, Measure, Measured, TokenIds
+
+# The threads of a runtime go on spinning for some milliseconds after their last call.
+_SETTLE_SECONDS = 0.02
+# Its working folder is another, so a checkout that is only in the caller's would not be found.
+_WORKER = (
+    "import sys; sys.path.append(sys.argv[1]);"
+    " from hubkit.stages.benchmark_worker import main; main()"
+)
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
+
+
+class BenchmarkInput(Record):
+    """What is measured, how and where. `max_positions` is the base model's; the token ids are drawn
+    with `seed`, the same for every variant."""
+
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    plan: Benchmark
+    machine: MachineInfo
+    max_positions: int
+    seed: int = 13
+
+
+@stage("benchmark", version=1, kind="measured", takes=BenchmarkInput, gives=Timings)
+def benchmark(given: BenchmarkInput, ctx: Context) -> Timings:
+    """Latencies of every variant at every batch size and input length of the plan.
+
+    Inputs are random token ids at full length without padding. Each variant is loaded in a process
+    of its own; then, in `rounds` rounds, the variants take turns at each point in an order that is
+    shuffled anew, while all other processes sleep. Loading and warm-up are not timed. Every point
+    gets at least `min_seconds` and at least `min_iterations` calls over all rounds. Raises
+    HubkitError when a process fails or dies, RecipeError for inputs longer than the model takes.
+    """
+    _check(given)
+    tokens = _token_ids(ctx.store.path(given.variants[0].artifact), given.seed)
+    threads = given.plan.threads or default_threads(given.machine)
+    taken = Taken()
+    with ExitStack() as stack:
+        ctx.progress("loading", 0, len(given.variants))
+        children: dict[str, Child] = {}
+        for index, variant in enumerate(given.variants):  # they load side by side
+            child = Child(variant.name, ctx.scratch / f"benchmark-{index}")
+            children[variant.name] = child
+            stack.callback(child.kill)
+            folder = ctx.store.path(variant.artifact)
+            child.send(Load(variant=variant, folder=str(folder), threads=threads))
+        for done, child in enumerate(children.values(), 1):
+            child.receive()
+            ctx.progress("loading", done, len(children))
+        steps = schedule(tuple(children), given.plan, given.seed)
+        ctx.progress("measuring", 0, len(steps))
+        for done, (step, measured) in enumerate(measurements(children, steps, given.plan, tokens)):
+            taken.add(step, measured)
+            ctx.progress("measuring", done + 1, len(steps))
+    timings = (taken.timing(variant.name, threads) for variant in given.variants)
+    return Timings(machine=given.machine, timings=tuple(timings))
+
+
+def _check(given: BenchmarkInput) -> None:
+    names = [variant.name for variant in given.variants]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(
+            f"two variants have the name {twice[0]}", hint="Give each variant a name of its own."
+        )
+    longest = max(given.plan.input_lengths)
+    if longest > given.max_positions:
+        raise RecipeError(
+            f"benchmark.input_lengths: {longest} is longer than the {given.max_positions} positions"
+            " that the model has",
+            hint=f"Keep benchmark.input_lengths at or below {given.max_positions}.",
+        )
+
+
+def _token_ids(folder: Path, seed: int) -> TokenIds:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    size, pad = config.get("vocab_size"), config.get("pad_token_id")
+    if not isinstance(size, int) or size < 2:
+        raise ModelError("config.json of the model does not tell its vocab_size")
+    inside = isinstance(pad, int) and 0 <= pad < size
+    return TokenIds(vocab_size=size, pad_token_id=pad if inside else None, seed=seed)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One visit to one variant: calls of one shape in one round."""
+
+    round: int
+    batch_size: int
+    input_length: int
+    variant: str
+
+
+def schedule(names: Sequence[str], plan: Benchmark, seed: int) -> tuple[Step, ...]:
+    """Every visit in its order: rounds, in each the points, at each the variants, shuffled anew.
+
+    Shuffled rather than rotated, so that no variant always follows the same other one.
+    """
+    shuffler = random.Random(seed)
+    steps = []
+    for number in range(plan.rounds):
+        for batch_size in plan.batch_sizes:
+            for length in plan.input_lengths:
+                order = shuffler.sample(list(names), len(names))
+                steps += [Step(number, batch_size, length, name) for name in order]
+    return tuple(steps)
+
+
+def measurements(
+    children: dict[str, Child], steps: Sequence[Step], plan: Benchmark, tokens: TokenIds
+) -> Iterator[tuple[Step, Measured]]:
+    """What each step's process measured; this process sleeps meanwhile."""
+    for step in steps:
+        time.sleep(_SETTLE_SECONDS)
+        child = children[step.variant]
+        call = Measure(
+            tokens=tokens,
+            batch_size=step.batch_size,
+            input_length=step.input_length,
+            # Later rounds find memory laid out and code loaded: one call wakes threads and caches.
+            warmup=plan.warmup if step.round == 0 else min(plan.warmup, 1),
+            min_iterations=math.ceil(plan.min_iterations / plan.rounds),
+            min_seconds=plan.min_seconds / plan.rounds,
+        )
+        child.send(call)
+        answer = child.receive()
+        if not isinstance(answer, Measured):
+            raise HubkitError(f"the benchmark process of {step.variant} gave no measurement")
+        yield step, answer
+
+
+class Taken:
+    """The latencies of all rounds, by variant and point."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[str, dict[tuple[int, int], list[tuple[int, ...]]]] = {}
+        self._peaks: dict[str, float | None] = {}
+
+    def add(self, step: Step, measured: Measured) -> None:
+        points = self._rounds.setdefault(step.variant, defaultdict(list))
+        points[step.batch_size, step.input_length].append(measured.latencies_ns)
+        self._peaks[step.variant] = measured.peak_rss_mb
+
+    def timing(self, variant: str, threads: int) -> Timing:
+        points = tuple(
+            timing_point(batch_size, length, rounds)
+            for (batch_size, length), rounds in self._rounds[variant].items()
+        )
+        peak = self._peaks[variant]
+        return Timing(variant=variant, points=points, threads=threads, peak_rss_mb=peak)
+
+
+def timing_point(
+    batch_size: int, input_length: int, rounds: Sequence[Sequence[int]]
+) -> TimingPoint:
+    """Statistics over the pooled latencies (nanoseconds) of all rounds."""
+    pooled = sorted(latency for one in rounds for latency in one)
+    seconds = sum(pooled) / 1e9
+    return TimingPoint(
+        batch_size=batch_size,
+        input_length=input_length,
+        iterations=len(pooled),
+        seconds=seconds,
+        mean_ms=seconds * 1e3 / len(pooled),
+        p50_ms=percentile(pooled, 50) / 1e6,
+        p90_ms=percentile(pooled, 90) / 1e6,
+        p99_ms=percentile(pooled, 99) / 1e6,
+        throughput_per_s=len(pooled) * batch_size / seconds,
+        round_means_ms=tuple(sum(one) / len(one) / 1e6 for one in rounds),
+    )
+
+
+def percentile(ordered: Sequence[int], percent: float) -> float:
+    """Percentile of ascending values, linear between neighbours (type 7 of Hyndman & Fan 1996)."""
+    position = (len(ordered) - 1) * percent / 100
+    below = math.floor(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+
+
+class Child:
+    """A process that holds one variant, spoken to in JSON lines; it sleeps between calls."""
+
+    def __init__(self, variant: str, folder: Path) -> None:
+        """`folder` is made: the process's working folder, since some libraries write there."""
+        self.variant = variant
+        folder.mkdir(parents=True)
+        self._log = folder / "stderr.txt"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _WORKER, str(Path(__file__).parents[2])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
+                text=True,
+                encoding="utf-8",
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, call: Load | Measure) -> None:
+        """Hand over a call; the answer is for `receive`."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(call.model_dump_json() + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+
+    def receive(self) -> Answer:
+        """The answer to the last call, waited for without CPU; a fault in it is raised."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        line = stdout.readline()
+        if not line.endswith("\n"):
+            raise self._death()
+        answer = _ANSWER.validate_json(line)
+        if isinstance(answer, Fault):
+            error = error_from(answer.error, stage="benchmark")
+            raise type(error)(
+                f"{self.variant}: {error.message}", hint=error.hint, exit_code=error.exit_code
+            )
+        return answer
+
+    def kill(self) -> None:
+        """End the process now: it has nothing to save."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:  # an unsent call was still in the buffer
+                    continue
+
+    def _death(self) -> HubkitError:
+        code = self._process.wait()
+        how = f"ended with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+        if code == -9:
+            how += ", often a sign that memory ran out"
+        tail = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+        return HubkitError(
+            f"{self.variant}: the benchmark process {how}" + (f"\n{tail}" if tail else ""),
+            hint="Run the same command again: finished stages are kept. Where memory is short, take"
+            " fewer variants or smaller benchmark.batch_sizes.",
+        )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,188 @@
+"""bundle: the folder that becomes the repository, put together from artifacts and records."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES
+from hubkit.errors import HubkitError, ModelError
+from hubkit.keys import files_of
+from hubkit.recipe import Recipe
+from hubkit.records import (
+    BaseModelInfo,
+    Bundle,
+    CardText,
+    Format,
+    Lock,
+    Record,
+    Report,
+    Variant,
+)
+from hubkit.stage import Context, stage
+from hubkit.stages.merged_config import merged_config
+from hubkit.stages.report import record_json
+
+SUMS = "SHA256SUMS"
+_TOKENIZER_FILES = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+_LICENCE = re.compile(r"^(LICENSE|LICENCE|NOTICE)(\.\w+)?$", re.IGNORECASE)
+_MACHINE_PATH = re.compile(r"^(/[\w.@+-]+/|~/|[A-Za-z]:[\\/]|file://)")
+# Free text and addresses on a Hub, whatever they begin with; and a tokenizer's vocabulary.
+_NOT_PATHS = ("primary", "secondary", "url")
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
+
+
+class BundleInput(Record):
+    """What is published. `published`: format -> the INT8 variant in it."""
+
+    repo_id: str
+    recipe: Recipe
+    lock: Lock
+    report: Report
+    card: CardText
+    base: BaseModelInfo
+    published: dict[Format, Variant]
+    fp32_onnx: Variant | None = None  # needed where the recipe publishes it
+
+
+@stage("bundle", version=1, kind="pure", takes=BundleInput, gives=Bundle)
+def bundle(given: BundleInput, ctx: Context) -> Bundle:
+    """The repository's root as an artifact, SHA256SUMS over all the rest of it included.
+
+    Raises ModelError where a wanted format is missing, where the formats' config.json contradict
+    each other, or where safetensors weights would lie beside Neural Compressor's; HubkitError where
+    a JSON file names a path of this machine.
+    """
+    root = ctx.scratch / "bundle"
+    root.mkdir()
+    variants = _wanted(given)
+    for kind, variant in variants.items():
+        _place_model(ctx.store.path(variant.artifact), variant, root / MODEL_FILES[kind])
+    _place_fp32(given, ctx, root)
+    base = ctx.store.path(given.base.artifact)
+    _place_tokenizer(base, root)
+    folders = {kind: ctx.store.path(variant.artifact) for kind, variant in variants.items()}
+    base_id = given.lock.base.id if given.lock.base.source != "local" else None
+    _write(root / "config.json", merged_config(folders, base_id))
+    if "pytorch" in folders and (folders["pytorch"] / "inc_config.json").is_file():
+        _place(folders["pytorch"] / "inc_config.json", root / "inc_config.json")
+    _write(root / "results.json", record_json(given.report))
+    _write(root / "lock.json", record_json(given.lock))
+    _write(root / given.card.path, given.card.text)
+    _refuse_silent_fp32(root)
+    _refuse_machine_paths(root)
+    sums = "".join(f"{sha}  {path}\n" for path, sha in files_of(root).items())
+    _write(root / SUMS, sums)
+    return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+
+
+def _wanted(given: BundleInput) -> dict[Format, Variant]:
+    formats = given.recipe.publication.formats
+    missing = [kind for kind in formats if kind not in given.published]
+    if missing or not formats:
+        reasons = "; ".join(f"{f.stage} of {f.subject}: {f.reason}" for f in given.report.failures)
+        raise ModelError(
+            f"the recipe publishes {' and '.join(missing) or 'nothing'}, but no INT8 variant in"
+            " it was made" + (f" ({reasons})" if reasons else ""),
+            hint="Mend what failed, add such a variant to the recipe, or name other formats under"
+            " publication.formats.",
+        )
+    return {kind: given.published[kind] for kind in formats}
+
+
+def _place(source: Path, target: Path) -> None:
+    # Artifacts never change, so a second name for the same bytes is as good as a copy.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _place_model(folder: Path, variant: Variant, target: Path) -> None:
+    if variant.precision == "int8" and target.name == MODEL_FILES["pytorch"]:
+        _check_state_dict(variant)
+    _place(folder / variant.model_file, target)
+    # Weights over 2 GB lie beside the graph, which names them: they keep their names.
+    for data in sorted(folder.glob(f"{variant.model_file}[._]data*")):
+        _place(data, target.parent / data.name)
+
+
+def _check_state_dict(variant: Variant) -> None:
+    if variant.model_file != MODEL_FILES["pytorch"]:
+        raise ModelError(
+            f"{variant.name} keeps its INT8 weights in {variant.model_file}, which INCModel would"
+            " not load as INT8",
+            hint="Quantize again; Neural Compressor writes pytorch_model.bin.",
+        )
+
+
+def _place_fp32(given: BundleInput, ctx: Context, root: Path) -> None:
+    if not given.recipe.publication.include_fp32_onnx:
+        return
+    if given.fp32_onnx is None:
+        raise ModelError(
+            "the recipe publishes the FP32 ONNX model too, and there is none",
+            hint="Set publication.include_fp32_onnx: false, or export the model.",
+        )
+    folder = ctx.store.path(given.fp32_onnx.artifact)
+    _place_model(folder, given.fp32_onnx, root / FP32_ONNX_FILE)
+
+
+def _place_tokenizer(base: Path, root: Path) -> None:
+    for path in sorted(base.iterdir()):
+        if path.name in _TOKENIZER_FILES or _LICENCE.match(path.name):
+            _place(path, root / path.name)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())  # no line ends of this machine
+
+
+def _refuse_silent_fp32(root: Path) -> None:
+    """INCModel takes model.safetensors before pytorch_model.bin, and serves FP32 without a word."""
+    weights = sorted(path.name for path in root.rglob("*.safetensors"))
+    if weights and (root / MODEL_FILES["pytorch"]).exists():
+        raise ModelError(
+            f"{', '.join(weights)} beside {MODEL_FILES['pytorch']}: INCModel would load FP32 and"
+            " not say so",
+            hint="This is a fault of hubkit: please report it.",
+        )
+
+
+def _refuse_machine_paths(root: Path) -> None:
+    for path in sorted(root.rglob("*.json")):
+        if path.name in _VOCABULARIES:
+            continue
+        found = _machine_path(json.loads(path.read_text(encoding="utf-8")), "")
+        if found:
+            raise HubkitError(
+                f"{path.name} names a path of this machine at {found}",
+                hint="Take it out of the model's files and run the same command again.",
+            )
+
+
+def _machine_path(value: object, where: str) -> str | None:
+    """The key, dots between, of the first string that is a path of one machine."""
+    if isinstance(value, dict):
+        parts = [(f"{where}.{k}".strip("."), v) for k, v in value.items() if k not in _NOT_PATHS]
+    elif isinstance(value, list):
+        parts = [(f"{where}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return where if isinstance(value, str) and _MACHINE_PATH.match(value) else None
+    return next((found for key, item in parts if (found := _machine_path(item, key))), None)

@@ -1,0 +1,164 @@
+"""The base model in the store: configuration, tokenizer and safetensors weights, nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+from hubkit.errors import ModelError
+from hubkit.recipe import TaskName
+from hubkit.records import BaseModelInfo, Record, Source
+from hubkit.stage import Context, stage
+from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
+from hubkit.stages.model_config import read_config
+from hubkit.stages.model_files import (
+    CONFIG,
+    SAFE_INDEX,
+    TORCH_INDEX,
+    digest_of_model,
+    kept_files,
+    shards_of,
+    small_files,
+    weights_form,
+)
+from hubkit.stages.torch_weights import save_as_safetensors
+
+
+class FetchModelInput(Record):
+    """`path`: the folder of a local model, whose digest is in `source`; None: from the Hub."""
+
+    source: Source
+    task: TaskName = "text-classification"
+    path: str | None = None
+
+
+@stage(
+    "fetch-model",
+    version=1,
+    kind="heavy",
+    takes=FetchModelInput,
+    gives=BaseModelInfo,
+    tools=("safetensors", "torch", "transformers"),
+)
+def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
+    """The model that `source` pins, as an artifact, and what its configuration says of it.
+
+    Raises ModelError for a model of another task or without weights or tokenizer, HubError where
+    the Hub does not give it.
+    """
+    folder = ctx.scratch / "model"
+    folder.mkdir()
+    if given.path is None:
+        form = _download(given, ctx, folder)
+    else:
+        form = _copy(given, Path(given.path), folder)
+    config = read_config(folder / CONFIG, given.source.id, given.task)
+    if form.startswith("pytorch"):
+        ctx.progress("converting the weights to safetensors", 0, 0)
+        bins = shards_of(folder / form) if form == TORCH_INDEX else [form]
+        save_as_safetensors(folder, bins, given.source.id)
+        for name in {*bins, form}:
+            (folder / name).unlink()
+    weights = sorted(folder.glob("*.safetensors"))
+    counted = sum(_parameters(path) for path in weights)
+    size = sum(path.stat().st_size for path in weights)
+    return BaseModelInfo(
+        artifact=ctx.store.adopt(folder),
+        architecture=config.architecture,
+        model_type=config.model_type,
+        labels=config.labels,
+        num_parameters=counted,
+        max_positions=config.max_positions,
+        weights_bytes=size,
+        description=config.origin,
+    )
+
+
+def _copy(given: FetchModelInput, path: Path, folder: Path) -> str:
+    names = kept_files(path)
+    for name in names:
+        shutil.copyfile(path / name, folder / name)
+    if digest_of_model(folder) != given.source.sha:
+        raise ModelError(
+            f"the model folder {given.source.id} was changed while it was read",
+            hint="Run the same command again.",
+        )
+    return weights_form(names, given.source.id)
+
+
+def _download(given: FetchModelInput, ctx: Context, folder: Path) -> str:
+    wanted = Wanted("model", given.source.id, given.source.sha)
+    download = _Download(hub_reader(ctx.endpoint, ctx.token), wanted, folder, ctx)
+    present = download.sizes
+    form = weights_form(present, str(wanted))
+    download.get([CONFIG])
+    # Before the weights: a model of another task is refused in a second.
+    read_config(folder / CONFIG, given.source.id, given.task)
+    weights = [form]
+    if form in (SAFE_INDEX, TORCH_INDEX):
+        download.get([form])
+        weights = shards_of(folder / form)
+    download.get([*small_files(present), *weights])
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # huggingface_hub's own notes
+    return form
+
+
+class _Download:
+    """Single files of a repository at a commit, into a folder; `sizes`: root file -> bytes."""
+
+    def __init__(self, reader: HubReader, wanted: Wanted, folder: Path, ctx: Context) -> None:
+        self._reader, self._wanted, self._folder, self._ctx = reader, wanted, folder, ctx
+        info = reader.read(
+            wanted,
+            lambda api: api.model_info(wanted.id, revision=wanted.revision, files_metadata=True),
+        )
+        files = [s for s in info.siblings or [] if "/" not in s.rfilename]
+        self.sizes = {s.rfilename: s.size or 0 for s in files}
+
+    def get(self, names: list[str]) -> None:
+        """Download files that are not there yet. Raises ModelError for one the Hub has not."""
+        lacking = [name for name in names if name not in self.sizes]
+        if lacking:
+            raise ModelError(
+                f"{self._wanted} lacks {lacking[0]}, which its index of weights names",
+                hint="Its repository is not whole: choose another revision of it.",
+            )
+        missing = [name for name in names if not (self._folder / name).is_file()]
+        total = sum(self.sizes[name] for name in missing)
+        done = 0
+        for name in missing:
+            self._ctx.progress("downloading the model", done, total)
+            self._get(name)
+            done += self.sizes[name]
+
+    def _get(self, name: str) -> None:
+        self._reader.read(
+            self._wanted,
+            lambda api: api.hf_hub_download(
+                self._wanted.id,
+                name,
+                revision=self._wanted.revision,
+                local_dir=self._folder,
+            ),
+        )
+
+
+def _parameters(path: Path) -> int:
+    """Number of weights in a safetensors file, from its header alone (format: 8 bytes little-endian
+    length, then that many bytes of JSON; huggingface/safetensors)."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= path.stat().st_size:
+            raise ModelError(
+                f"{path.name} is no safetensors file",
+                hint="Save the model again with save_pretrained.",
+            )
+        header = json.loads(stream.read(length))
+    # Integer tensors are buffers, such as position ids.
+    return sum(
+        math.prod(tensor["shape"])
+        for name, tensor in header.items()
+        if name != "__metadata__" and "F" in tensor["dtype"]
+    )

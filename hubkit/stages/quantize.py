@@ -1,0 +1,107 @@
+"""An INT8 variant from an FP32 one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hubkit.backends import quantizer_for
+from hubkit.backends.calibration import calibration_batches, pad_token_id
+from hubkit.backends.node_patterns import read_graph
+from hubkit.errors import DataError
+from hubkit.recipe import IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
+from hubkit.records import BaseModelInfo, CalibrationInfo, Encoded, Record, Variant
+from hubkit.stage import Context, stage
+from hubkit.stages.export import weights_size
+
+if TYPE_CHECKING:
+    from hubkit.backends.base import Arrays
+
+ENCODED_FILE = "encoded.npz"
+
+
+class QuantizeInput(Record):
+    """What to make of which model.
+
+    `fp32`: onnx-fp32 for the ONNX kinds, pytorch-fp32 for those of Neural Compressor.
+    `calibration`: rows of the split named `split`, for the static kinds.
+    """
+
+    base: BaseModelInfo
+    fp32: Variant
+    spec: VariantSpec
+    calibration: Encoded | None = None
+    split: str = ""
+
+
+@stage(
+    "quantize",
+    version=1,
+    kind="heavy",
+    takes=QuantizeInput,
+    gives=Variant,
+    tools=(
+        *("onnx", "onnxruntime", "numpy", "torch", "transformers", "optimum"),
+        *("optimum-intel", "neural-compressor"),
+    ),
+)
+def quantize(given: QuantizeInput, ctx: Context) -> Variant:
+    """The variant that the spec names: a folder that ORTModel or INCModel loads.
+
+    Raises RecipeError where the spec does not fit the model, DataError where calibration rows are
+    missing, MissingDependencyError where Neural Compressor is.
+    """
+    spec = given.spec
+    ctx.progress(f"quantizing {spec.name}", 0, 1)
+    model = ctx.store.path(given.fp32.artifact)
+    output = ctx.scratch / "quantized"
+    done = quantizer_for(spec).quantize(model, output, spec, _batches(given, ctx))
+    onnx = spec if isinstance(spec, OnnxDynamic | OnnxStatic) else None
+    opset = read_graph(output / done.model_file).opset if onnx else None
+    artifact = ctx.store.adopt(output)
+    ctx.progress(f"quantizing {spec.name}", 1, 1)
+    return Variant(
+        name=spec.name,
+        format=given.fp32.format,
+        precision="int8",
+        approach="static" if isinstance(spec, OnnxStatic | IncStatic) else "dynamic",
+        artifact=artifact,
+        model_file=done.model_file,
+        size_bytes=weights_size(artifact, done.model_file),
+        opset=opset,
+        per_channel=onnx.per_channel if onnx else done.per_channel,
+        reduce_range=done.reduce_range,
+        operators_to_quantize=onnx.operators_to_quantize if onnx else done.operators,
+        nodes_quantized=done.nodes_quantized,
+        nodes_excluded=dict(done.nodes_excluded),
+        calibration=_calibration(given, done.real_samples),
+    )
+
+
+def _batches(given: QuantizeInput, ctx: Context) -> list[Arrays]:
+    spec = given.spec
+    if not isinstance(spec, OnnxStatic | IncStatic):
+        return []
+    if given.calibration is None:
+        raise DataError(
+            f"{spec.name} is quantized statically, which learns from rows, and was given none",
+            hint="Name a dataset.calibration_split in the recipe.",
+        )
+    return calibration_batches(
+        ctx.store.path(given.calibration.artifact) / ENCODED_FILE,
+        num_samples=spec.calibration.num_samples,
+        batch_size=spec.calibration.batch_size,
+        pad_token_id=pad_token_id(ctx.store.path(given.base.artifact)),
+    )
+
+
+def _calibration(given: QuantizeInput, real_samples: int) -> CalibrationInfo | None:
+    spec = given.spec
+    if not isinstance(spec, OnnxStatic | IncStatic):
+        return None
+    return CalibrationInfo(
+        method=spec.calibration.method,
+        asked_samples=spec.calibration.num_samples,
+        real_samples=real_samples,
+        batch_size=spec.calibration.batch_size,
+        split=given.split,
+    )

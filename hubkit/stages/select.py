@@ -1,0 +1,175 @@
+"""Which ONNX INT8 variant becomes `model.onnx`: of those that meet the gate, the preferred one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hubkit.errors import RecipeError
+from hubkit.recipe import Gates
+from hubkit.records import (
+    Candidate,
+    Interval,
+    Metric,
+    Record,
+    Scores,
+    Selection,
+    Timing,
+    Timings,
+)
+from hubkit.stage import Context, stage
+
+# Sums like 0.8 - 0.792 are off in the last digits; a loss of just what is allowed is allowed.
+_ROUNDING = 1e-12
+# Means this near to the fastest one are within what two runs of a benchmark differ by; such a lead
+# decides nothing, so that measuring again does not change what is published.
+SAME_SPEED = 0.02
+
+
+class SelectInput(Record):
+    """Scores of the ONNX FP32 baseline and of the ONNX INT8 variants, their timings where there are
+    any, and the bytes of their weights by name."""
+
+    baseline: Scores
+    candidates: tuple[Scores, ...]
+    timings: Timings | None = None
+    sizes: dict[str, int]
+    gates: Gates = Gates()
+
+
+@stage("select", version=1, kind="pure", takes=SelectInput, gives=Selection)
+def select(given: SelectInput, ctx: Context) -> Selection:
+    """Every candidate with its verdict and the reason, and the one taken; None when none passes.
+
+    A candidate passes when the metric's loss against FP32, as a share of FP32's own value, is at
+    most `max_relative_loss`; the paired interval of that loss is shown, and does not decide. Ties
+    go to the smaller, then to the first by name. Raises RecipeError where FP32 has no such metric.
+    """
+    gates = given.gates
+    baseline = _metric(given.baseline, gates.metric)
+    if baseline is None or not math.isfinite(baseline.value):
+        raise RecipeError(
+            f"gates.metric: {gates.metric} was not measured on {given.baseline.variant}",
+            hint=f"Add {gates.metric} to evaluation.metrics, or take another gates.metric.",
+        )
+    means = {scores.variant: _mean_ms(scores.variant, given.timings) for scores in given.candidates}
+    candidates = tuple(
+        _judge(scores, baseline, gates, means[scores.variant]) for scores in given.candidates
+    )
+    passing = {candidate.variant for candidate in candidates if candidate.passes}
+    ranked = sorted(
+        _Rank.of(scores, means[scores.variant], given.sizes)
+        for scores in given.candidates
+        if scores.variant in passing
+    )
+    return Selection(
+        metric=gates.metric,
+        max_relative_loss=gates.max_relative_loss,
+        prefer=gates.prefer,
+        candidates=candidates,
+        selected=_preferred(ranked, gates).variant if ranked else None,
+    )
+
+
+@dataclass(frozen=True, order=True)
+class _Rank:
+    """What ties are broken by, in this order, and what preferences look at."""
+
+    size_bytes: float
+    variant: str
+    mean_ms: float
+    flips: float
+
+    @classmethod
+    def of(cls, scores: Scores, mean_ms: float | None, sizes: dict[str, int]) -> _Rank:
+        return cls(
+            size_bytes=sizes.get(scores.variant, math.inf),
+            variant=scores.variant,
+            mean_ms=math.inf if mean_ms is None else mean_ms,
+            flips=math.inf if scores.paired is None else scores.paired.flips,
+        )
+
+
+def _preferred(ranked: list[_Rank], gates: Gates) -> _Rank:
+    """The preferred one of a list that is sorted by the tie-break."""
+    if gates.prefer == "smallest":
+        return ranked[0]
+    if gates.prefer == "most-faithful":
+        return min(ranked, key=lambda rank: rank.flips)
+    fastest = min(rank.mean_ms for rank in ranked)
+    return next(rank for rank in ranked if rank.mean_ms <= fastest * (1 + SAME_SPEED))
+
+
+def _metric(scores: Scores, name: str) -> Metric | None:
+    return next((metric for metric in scores.metrics if metric.name == name), None)
+
+
+def _mean_ms(variant: str, timings: Timings | None) -> float | None:
+    """Geometric mean of the mean latencies over the grid: no one point outweighs the rest."""
+    found: Timing | None = next(
+        (timing for timing in (timings.timings if timings else ()) if timing.variant == variant),
+        None,
+    )
+    means = [point.mean_ms for point in found.points] if found else []
+    if not means or not all(math.isfinite(mean) and mean > 0 for mean in means):
+        return None
+    return math.exp(math.fsum(math.log(mean) for mean in means) / len(means))
+
+
+def _judge(scores: Scores, baseline: Metric, gates: Gates, mean_ms: float | None) -> Candidate:
+    metric, paired = _metric(scores, gates.metric), scores.paired
+    value = metric.value if metric and math.isfinite(metric.value) else None
+    loss = interval = None
+    if value is not None and baseline.value > 0:
+        loss = (baseline.value - value) / baseline.value
+        if paired and math.isfinite(paired.loss_interval.low + paired.loss_interval.high):
+            interval = Interval(
+                low=paired.loss_interval.low / baseline.value,
+                high=paired.loss_interval.high / baseline.value,
+            )
+    passes = (
+        loss is not None and interval is not None and loss <= gates.max_relative_loss + _ROUNDING
+    )
+    return Candidate(
+        variant=scores.variant,
+        passes=passes,
+        reason=_reason(scores, value, baseline, loss, interval, gates),
+        metric=value,
+        baseline_metric=baseline.value,
+        relative_loss=loss,
+        loss_interval=interval,
+        mean_ms=mean_ms,
+    )
+
+
+def _reason(
+    scores: Scores,
+    value: float | None,
+    baseline: Metric,
+    loss: float | None,
+    interval: Interval | None,
+    gates: Gates,
+) -> str:
+    name, limit = gates.metric, gates.max_relative_loss
+    if value is None:
+        return f"{name} was not measured, or is not a number"
+    compared = f"{name} {value:.4f} vs {baseline.value:.4f}"
+    if loss is None:
+        return (
+            f"{compared}: FP32 gets nothing right, so that a relative loss has no meaning; do the"
+            " recipe's labels fit the model?"
+        )
+    if interval is None:
+        return f"{compared}: not compared with FP32 row by row, so that the loss has no interval"
+    text = (
+        f"{compared}: relative loss {_percent(loss)} ({baseline.confidence * 100:g} % CI"
+        f" {_percent(interval.low)} … {_percent(interval.high)}), allowed {limit * 100:g} %"
+    )
+    if interval.low <= limit < interval.high:
+        text += f"; {scores.rows} rows cannot settle on which side of that the true loss lies"
+    return text
+
+
+def _percent(share: float) -> str:
+    # + 0.0 turns a rounded -0.0 into 0.0
+    return f"{round(share * 100, 2) + 0.0:.2f} %"

@@ -1,0 +1,287 @@
+"""The fresh process of `verify`: a VerifyInput on stdin, events as JSON lines on stdout.
+
+Events: {"progress": [what, done, total]}, then {"verified": {...}} or {"error": {...}}. Its
+environment has an empty HF_HOME, so that nothing but the Hub can answer. Importing the libraries
+takes longest: a thread does that while the files come.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from concurrent.futures import Future
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
+
+from pydantic import ValidationError
+
+from hubkit.errors import HubError, HubkitError, VerifyError
+from hubkit.executors.worker import error_event
+from hubkit.hub.client import connect
+from hubkit.hub.manifest import SUMS, parse_sums
+from hubkit.keys import digest_of_file
+from hubkit.records import Format, Record, Report, Sample
+from hubkit.stages.verify import FormatCheck, Verified, VerifyInput
+from hubkit.store import disk_errors
+from hubkit.tasks import task_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+    import torch
+
+TOLERANCE: dict[Format, float] = {"onnx": 1e-4, "pytorch": 1e-3}
+_FILES: dict[Format, str] = {"onnx": "model.onnx", "pytorch": "pytorch_model.bin"}
+_NO_INC = "hubkit[inc] is not installed"
+_NOT_OURS = "Only repositories that hubkit published can be verified."
+_AGAIN = "Somebody has changed it on the Hub: publish again to put it right."
+
+
+class _Output(Protocol):
+    logits: torch.Tensor
+
+
+class _Model(Protocol):
+    """What optimum gives for either kind; of Neural Compressor `model` is the network in it."""
+
+    model: torch.nn.Module
+
+    def __call__(self, **inputs: torch.Tensor) -> _Output: ...
+
+
+class Place(Record):
+    """The commit that is verified."""
+
+    repo_id: str
+    revision: str
+
+
+def check_sums(folder: Path, expected: dict[str, str] | None) -> dict[str, str]:
+    """Path -> SHA-256 of SHA256SUMS, each of which is there and equal.
+
+    `expected`: the same of the bundle that was pushed, SHA256SUMS itself included. Files that
+    SHA256SUMS does not name are the author's own. Raises VerifyError that names the file.
+    """
+    if not (folder / SUMS).is_file():
+        raise VerifyError(f"there is no {SUMS} in it", hint=_NOT_OURS)
+    try:
+        sums = parse_sums((folder / SUMS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise VerifyError(f"{SUMS} cannot be read: {error}", hint=_NOT_OURS) from error
+    for source, wanted in ((SUMS, sums), ("what was pushed", expected or {})):
+        for path, sha in wanted.items():
+            if not (folder / path).is_file():
+                raise VerifyError(f"{path} is missing, though it is in {source}", hint=_AGAIN)
+            if digest_of_file(folder / path) != sha:
+                raise VerifyError(f"{path} differs from {source}", hint=_AGAIN)
+    return sums
+
+
+def read_report(folder: Path, sums: dict[str, str]) -> Report:
+    """The revision's results.json. Raises VerifyError where there is none or it has no samples."""
+    if "results.json" not in sums:
+        raise VerifyError(f"{SUMS} names no results.json", hint=_NOT_OURS)
+    try:
+        text = (folder / "results.json").read_text(encoding="utf-8")
+        report = Report.model_validate_json(text)
+    except (ValidationError, UnicodeDecodeError) as error:
+        what = str(error).splitlines()[0]
+        raise VerifyError(
+            f"results.json is not of the form that this hubkit knows: {what}",
+            hint="Verify with the version of hubkit that published it; see lock.json.",
+        ) from error
+    if not report.samples:
+        raise VerifyError("results.json holds no samples to compare with", hint=_NOT_OURS)
+    return report
+
+
+def compare(
+    format_: Format, samples: Sequence[Sample], predicted: Sequence[Sequence[float]]
+) -> float:
+    """The largest |Δlogit|. Raises VerifyError where it is beyond the format's tolerance."""
+    worst, worst_row, flips = 0.0, 0, 0
+    for sample, logits in zip(samples, predicted, strict=True):
+        recorded = sample.logits[format_]
+        if len(recorded) != len(logits):
+            raise VerifyError(
+                f"{_FILES[format_]} gives {len(logits)} logits, and {len(recorded)} were recorded"
+            )
+        differences = [abs(a - b) for a, b in zip(recorded, logits, strict=True)]
+        # NaN is neither above nor below anything: here it is the worst there is.
+        difference = math.inf if any(map(math.isnan, differences)) else max(differences)
+        flips += _first_largest(recorded) != _first_largest(logits)
+        if difference > worst:
+            worst, worst_row = difference, sample.row
+    if worst > TOLERANCE[format_]:
+        raise VerifyError(
+            f"{_FILES[format_]} as loaded from the Hub does not predict what was recorded: the"
+            f" logits of evaluation row {worst_row} differ by {worst:.3g} (at most"
+            f" {TOLERANCE[format_]:g} is right), and {flips} of {len(samples)} predictions differ",
+            hint="The weights, the tokenizer or the library versions are not those of the"
+            " measurement: compare with lock.json, and publish again. INT8 kernels of another CPU"
+            " family may also round otherwise.",
+        )
+    return worst
+
+
+def _first_largest(logits: Sequence[float]) -> int:
+    return max(range(len(logits)), key=lambda at: logits[at])
+
+
+def check_onnx(place: Place, report: Report) -> FormatCheck:
+    """Load as ORTModel does it for everybody, and predict the samples."""
+    import optimum.onnxruntime
+
+    name = task_for(report.task).classes.onnx
+    model = _loaded(optimum.onnxruntime, name, place)
+    return _predict("onnx", model, place, report)
+
+
+def check_pytorch(place: Place, report: Report) -> FormatCheck:
+    """Load as INCModel does it for everybody, see that it is INT8, and predict the samples."""
+    if not _has_inc():
+        return FormatCheck(format="pytorch", checked=False, reason=_NO_INC)
+    from hubkit.backends.neural_compressor import count_quantized_modules
+
+    try:
+        from optimum.intel import neural_compressor
+    except ImportError as error:
+        reason = f"optimum-intel does not work with the versions here ({error})"
+        return FormatCheck(format="pytorch", checked=False, reason=reason)
+    name = task_for(report.task).classes.neural_compressor
+    model = _loaded(neural_compressor, name, place)
+    quantized = count_quantized_modules(model.model)
+    if not quantized:
+        raise VerifyError(
+            f"{name} loads it without a single quantized module: what is on the Hub is FP32",
+            hint="Look for safetensors weights beside pytorch_model.bin: INCModel takes them first."
+            " Delete them, or publish again.",
+        )
+    done = _predict("pytorch", model, place, report)
+    return done.model_copy(update={"quantized_modules": quantized})
+
+
+def _loaded(library: ModuleType, name: str, place: Place) -> _Model:
+    """An optimum model, by the two lines that the card shows."""
+    try:
+        loader = getattr(library, name)
+        return cast("_Model", loader.from_pretrained(place.repo_id, revision=place.revision))
+    except Exception as error:  # a damaged file fails in a hundred ways; each of them is an answer
+        raise VerifyError(
+            f"{name}.from_pretrained({place.repo_id!r}) fails: {type(error).__name__}: {error}",
+            hint="The card promises that this line works: publish again.",
+        ) from error
+
+
+def _predict(format_: Format, model: _Model, place: Place, report: Report) -> FormatCheck:
+    import torch
+    from transformers import AutoTokenizer
+
+    samples = [sample for sample in report.samples if format_ in sample.logits]
+    if not samples:
+        raise VerifyError(f"results.json records no logits for {_FILES[format_]}", hint=_NOT_OURS)
+    tokenizer = AutoTokenizer.from_pretrained(place.repo_id, revision=place.revision)
+    predicted = []
+    with torch.no_grad():
+        for sample in samples:
+            inputs = tokenizer(
+                sample.primary,
+                sample.secondary,
+                truncation=True,
+                max_length=report.encoded.max_length,
+                return_tensors="pt",
+            )
+            predicted.append(model(**inputs).logits[0].tolist())
+    return FormatCheck(
+        format=format_,
+        checked=True,
+        samples=len(samples),
+        max_abs_logit_diff=compare(format_, samples, predicted),
+        tolerance=TOLERANCE[format_],
+    )
+
+
+def _import(formats: Sequence[Format], done: Future[None]) -> None:
+    with suppress(Exception):  # it fails again, in words, where it is needed
+        if "onnx" in formats:
+            import_module("optimum.onnxruntime")
+        if "pytorch" in formats and _has_inc():
+            import_module("optimum.intel.neural_compressor")
+    done.set_result(None)
+
+
+def _has_inc() -> bool:
+    return find_spec("neural_compressor") is not None and find_spec("optimum.intel") is not None
+
+
+def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
+    """All checks, cheapest first. Raises HubError and VerifyError."""
+    hub = connect(None, None)  # of this process's environment
+    tell("downloading", 0, 4)
+    sha = hub.head(given.repo_id, given.revision)
+    there = hub.remote_files(given.repo_id, sha)
+    formats = [format_ for format_, file in _FILES.items() if file in there]
+    imported: Future[None] = Future()
+    Thread(target=_import, args=(formats, imported), daemon=True).start()
+    with disk_errors(Path(os.environ.get("HF_HOME", "."))):
+        folder = hub.snapshot(given.repo_id, sha)
+    tell("checking sums", 1, 4)
+    bundle = {ref.path: ref.sha256 for ref in given.bundle.files} if given.bundle else None
+    sums = check_sums(folder, bundle)
+    report = read_report(folder, sums)
+    if not formats:
+        raise VerifyError("it holds no model that hubkit knows", hint=_NOT_OURS)
+    tell("loading", 2, 4)
+    imported.result()
+    place = Place(repo_id=given.repo_id, revision=sha)
+    check = {"onnx": check_onnx, "pytorch": check_pytorch}
+    checks = []
+    for format_ in formats:
+        checks.append(check[format_](place, report))
+        tell("predicting", 2 + len(checks), 4)
+    return Verified(
+        repo_id=given.repo_id,
+        revision=sha,
+        files=len(sums),
+        size_bytes=sum((folder / path).stat().st_size for path in sums),
+        formats=tuple(checks),
+    )
+
+
+def serve(call: TextIO, events: TextIO) -> None:
+    """Answer one call."""
+
+    def tell(**event: object) -> None:
+        events.write(json.dumps(event, ensure_ascii=False) + "\n")
+        events.flush()
+
+    try:
+        given = VerifyInput.model_validate_json(call.readline())
+        done = run(given, lambda what, at, total: tell(progress=[what, at, total]))
+        tell(verified=done.model_dump(mode="json"))
+    except HubkitError as error:
+        # The parent knows the classes of hubkit.errors only.
+        known = HubError(error.message, hint=error.hint) if isinstance(error, HubError) else error
+        tell(error=error_event(known))
+    except Exception as error:
+        tell(error=error_event(error))
+
+
+def main() -> None:
+    """Serve on stdin and the real stdout; what libraries print goes to stderr instead."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(sys.stdin, events)
+    events.close()
+    os._exit(0)  # not after the imports, which a thread may still be busy with
+
+
+if __name__ == "__main__":
+    main()

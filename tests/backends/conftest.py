@@ -1,0 +1,92 @@
+"""Tiny models, their ONNX exports, their INT8 variants, and padded batches of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hubkit.backends import exporter_for, quantizer_for
+from hubkit.backends.base import Quantized
+from hubkit.recipe import IncDynamic, IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
+from tests.tiny import SENTENCES, make_tiny_model
+
+if TYPE_CHECKING:
+    from hubkit.backends.base import Arrays
+
+ARCHITECTURES = ("distilbert", "bert")
+SPECS: dict[str, VariantSpec] = {
+    "onnx-dynamic": OnnxDynamic(kind="onnx-dynamic"),
+    "onnx-static": OnnxStatic(kind="onnx-static"),
+    "inc-static": IncStatic(kind="inc-static"),
+    "inc-dynamic": IncDynamic(kind="inc-dynamic"),
+}
+
+Make = Callable[[str, str], tuple[Path, Quantized]]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Architecture -> FP32 PyTorch folder."""
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "distilbert": make_tiny_model(root / "distilbert", model_type="distilbert"),
+        "bert": make_tiny_model(root / "bert", model_type="bert", labels=("bad", "so-so", "good")),
+    }
+
+
+@pytest.fixture(scope="session")
+def exports(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Architecture -> FP32 ONNX folder."""
+    root = tmp_path_factory.mktemp("exports")
+    for name, folder in models.items():
+        exporter_for("onnx").export(folder, root / name, task="text-classification")
+    return {name: root / name for name in models}
+
+
+@pytest.fixture(scope="session")
+def batches(models: dict[str, Path]) -> dict[str, list[Arrays]]:
+    """Architecture -> two padded batches of five sentences, of different lengths."""
+    from transformers import AutoTokenizer
+
+    found = {}
+    for name, folder in models.items():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        parts = (list(SENTENCES[:5]), list(SENTENCES[5:]))
+        made = [tokenizer(part, padding=True, return_tensors="np") for part in parts]
+        found[name] = [{key: array.astype("int64") for key, array in one.items()} for one in made]
+    return found
+
+
+def source_of(
+    kind: str, architecture: str, models: dict[str, Path], exports: dict[str, Path]
+) -> Path:
+    """The folder that a kind of quantization starts from."""
+    return (exports if kind.startswith("onnx") else models)[architecture]
+
+
+@pytest.fixture(scope="session")
+def quantized(
+    models: dict[str, Path],
+    exports: dict[str, Path],
+    batches: dict[str, list[Arrays]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Make:
+    """(kind, architecture) -> the INT8 folder and what the quantizer said; made once."""
+    made: dict[tuple[str, str], tuple[Path, Quantized]] = {}
+
+    def make(kind: str, architecture: str) -> tuple[Path, Quantized]:
+        if kind.startswith("inc"):
+            pytest.importorskip("neural_compressor", reason="needs the inc extra")
+        if (kind, architecture) not in made:
+            output = tmp_path_factory.mktemp("int8") / "model"
+            source = source_of(kind, architecture, models, exports)
+            done = quantizer_for(SPECS[kind]).quantize(
+                source, output, SPECS[kind], batches[architecture] if "static" in kind else []
+            )
+            made[kind, architecture] = (output, done)
+        return made[kind, architecture]
+
+    return make

@@ -1,0 +1,32 @@
+"""What every test may use: golden files, and the switch that rewrites them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite the golden files from what is made"
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: fails unless text is, byte for byte, the file tests/golden/<name>."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.write_bytes(text.encode())
+        assert path.is_file(), f"no {path}: run pytest --update-golden and read what it wrote"
+        assert text == path.read_bytes().decode(), (
+            f"{name} differs; pytest --update-golden if meant"
+        )
+
+    return check

@@ -1,0 +1,49 @@
+"""Toy stages that a worker process finds by module and attribute."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hubkit.errors import DataError, ModelError
+from hubkit.records import Artifact, Record
+from hubkit.stage import Context, stage
+
+_HERE = "tests.stages_for_tests"
+
+
+class Given(Record):
+    text: str
+    fail: str = ""
+
+
+class Made(Record):
+    artifact: Artifact
+    pid: int
+
+
+@stage(f"{_HERE}:write", version=1, kind="heavy", takes=Given, gives=Made)
+def write(given: Given, ctx: Context) -> Made:
+    """Writes the text into an artifact, or fails as it is told to."""
+    print("a library that prints on stdout")  # noqa: T201 - that is what is tested
+    ctx.progress("writing", 1, 2)
+    if given.fail == "model":
+        raise ModelError("no such layer", hint="look at the layers")
+    if given.fail == "data":
+        raise DataError("no rows")
+    if given.fail == "bug":
+        raise ZeroDivisionError("oops")
+    if given.fail == "die":
+        os.kill(os.getpid(), 9)
+    if given.fail == "slow":
+        time.sleep(60)
+    folder = ctx.scratch / "out"
+    folder.mkdir()
+    (folder / "text.txt").write_text(given.text, encoding="utf-8")
+    return Made(artifact=ctx.store.adopt(folder), pid=os.getpid())
+
+
+@stage(f"{_HERE}:inline", version=1, kind="pure", takes=Given, gives=Given)
+def inline(given: Given, ctx: Context) -> Given:
+    """Gives back what it was given."""
+    return given

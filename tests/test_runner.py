@@ -1,0 +1,151 @@
+"""The runner computes a key once, survives its workers, and never stores a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hubkit.errors import DataError, HubkitError, ModelError
+from hubkit.executors.base import Call
+from hubkit.executors.local import LocalExecutor
+from hubkit.executors.worker import execute
+from hubkit.runner import Runner
+from hubkit.store import Store
+from tests.stages_for_tests import Given, Made, inline, write
+
+
+class Ear:
+    """A listener that remembers what it heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, int]] = []
+        self.ended: list[tuple[str, bool]] = []
+
+    def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None:
+        self.heard.append((what, done, total))
+
+    def done(self, name: str, seconds: float | None, note: str = "") -> None:
+        self.ended.append((name, seconds is not None))
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+def runner(tmp_path: Path, ear: Ear) -> Iterator[Runner]:
+    made = Runner(Store(tmp_path / "store"), LocalExecutor(), ear)
+    yield made
+    made.close()
+
+
+def test_a_heavy_stage_runs_once_in_another_process(runner: Runner, ear: Ear) -> None:
+    first = runner.run(write, Given(text="a"), subject="it")
+    assert first.pid != os.getpid()
+    assert (runner.store.path(first.artifact) / "text.txt").read_text() == "a"
+    assert ("writing", 1, 2) in ear.heard
+    assert runner.is_kept(write, Given(text="a"))
+    assert not runner.is_kept(write, Given(text="b"))
+    assert runner.run(write, Given(text="a"), subject="it") == first
+    assert ear.ended == [(f"{write.name} it", True), (f"{write.name} it", False)]
+    assert [ran.seconds is None for ran in runner.ran] == [False, True]
+
+
+def test_one_lane_is_one_process(runner: Runner) -> None:
+    calls = [(Given(text=str(n)), "", "ab"[n % 2]) for n in range(4)]
+    made = [m for m in runner.map(write, calls) if isinstance(m, Made)]
+    pids = [m.pid for m in made]
+    assert pids[0] == pids[2] != pids[1] == pids[3]
+
+
+def test_a_lost_artifact_is_made_again(runner: Runner) -> None:
+    first = runner.run(write, Given(text="a"))
+    shutil.rmtree(runner.store.path(first.artifact))
+    again = runner.run(write, Given(text="a"))
+    assert again.artifact == first.artifact
+    assert runner.store.has(again.artifact)
+
+
+@pytest.mark.parametrize("fail", ["model", "bug", "die"])
+def test_failures_are_told_and_not_stored(runner: Runner, fail: str) -> None:
+    good, failed = runner.try_map(
+        write, [(Given(text="a", fail=fail), "bad", "x"), (Given(text="a"), "good", "y")]
+    )
+    assert len(good) == 1
+    assert [f.subject for f in failed] == ["bad"]
+    reason = {"model": "no such layer", "bug": "ZeroDivisionError: oops", "die": "killed"}
+    assert reason[fail] in failed[0].reason
+    assert not runner.is_kept(write, Given(text="a", fail=fail))
+
+
+def test_error_classes_cross_the_process(runner: Runner) -> None:
+    with pytest.raises(ModelError, match="no such layer") as caught:
+        runner.run(write, Given(text="a", fail="model"))
+    assert caught.value.hint == "look at the layers"
+    with pytest.raises(DataError):  # the data's fault is every variant's: it ends the run
+        runner.try_map(write, [(Given(text="a", fail="data"), "v", "")])
+    with pytest.raises(HubkitError) as caught_bug:
+        runner.run(write, Given(text="a", fail="bug"))
+    assert "HUBKIT_DEBUG=1" in caught_bug.value.hint
+
+
+def test_a_dead_lane_is_replaced(runner: Runner) -> None:
+    with pytest.raises(HubkitError, match="ended with code -9"):
+        runner.run(write, Given(text="a", fail="die"))
+    assert runner.run(write, Given(text="a")).pid > 0
+
+
+def test_pure_stages_run_here(runner: Runner) -> None:
+    given = Given(text="a")
+    assert runner.run(inline, given) == given
+
+
+def test_a_call_is_json(tmp_path: Path) -> None:
+    call = Call(stage=write.name, given={"text": "a"}, key="k", store=str(tmp_path))
+    execute(Call.model_validate_json(call.model_dump_json()))
+    assert Store(tmp_path).get_record("k", Made) is not None
+
+
+_PARENT = """
+import sys
+from pathlib import Path
+from hubkit.executors.base import Call
+from hubkit.executors.local import LocalExecutor
+executor = LocalExecutor()
+call = Call(stage="tests.stages_for_tests:write", given={"text": "a", "fail": "slow"}, key="k",
+            store=sys.argv[1])
+executor.submit(call, lane="x", progress=lambda what, done, total: print("busy", flush=True))
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parent.parent
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path)], stdout=subprocess.PIPE, cwd=root
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"busy\n"
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert children
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(_runs(int(pid)) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_runs(int(pid)) for pid in children)
+
+
+def _runs(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"

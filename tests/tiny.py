@@ -1,0 +1,90 @@
+"""A tiny classifier folder, made on the spot: what every test that needs a model starts from."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Literal
+
+_TEXT = """
+a an and as at bad boring but by cast charming clever comedy dull film for from fun funny good great
+he her his i in is it its like love more most movie moving no not of on one or out plot she so story
+than that the they this to too very was watch well will with without you
+"""
+WORDS = tuple(_TEXT.split())
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+SENTENCES = (
+    "a charming and clever comedy",
+    "dull plot",
+    "it is a very good film with a great cast and a moving story",
+    "i did not love this movie",
+    "boring",
+    "without a plot , but fun to watch",
+    "the most moving story of the year",
+    "bad , bad , bad !",
+    "well , it was not too long",
+    "you will like it more than they did",
+)
+
+
+def _vocabulary() -> list[str]:
+    # Every ASCII character alone and as a continuation, so that any English sentence has tokens.
+    characters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    pieces = [f"##{c}" for c in (*string.ascii_lowercase, *string.digits, "s", "ing", "ed", "ly")]
+    return list(dict.fromkeys((*SPECIAL, *characters, *pieces, *WORDS)))
+
+
+def make_tiny_model(
+    folder: Path,
+    *,
+    model_type: Literal["distilbert", "bert"] = "distilbert",
+    labels: tuple[str, ...] = ("NEGATIVE", "POSITIVE"),
+    seed: int = 0,
+) -> Path:
+    """Write a loadable 2-layer sequence classifier with its tokenizer to `folder`; gives `folder`.
+
+    config.json, model.safetensors, tokenizer.json, tokenizer_config.json, special_tokens_map.json
+    and vocab.txt. Equal arguments give equal bytes. The weights are random, but wide enough that
+    logits differ between sentences.
+    """
+    import torch
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        BertTokenizerFast,
+        DistilBertConfig,
+        DistilBertForSequenceClassification,
+        DistilBertTokenizerFast,
+    )
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _vocabulary()
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8")
+    names = dict(enumerate(labels))
+    ids = {name: i for i, name in names.items()}
+    common = {"vocab_size": len(words), "max_position_embeddings": 64, "initializer_range": 0.4}
+    torch.manual_seed(seed)
+    if model_type == "distilbert":
+        # fmt: off
+        model = DistilBertForSequenceClassification(DistilBertConfig(
+            dim=32, n_layers=2, n_heads=2, hidden_dim=64, id2label=names, label2id=ids, **common))
+        tokenizer = DistilBertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
+    else:
+        model = BertForSequenceClassification(
+            BertConfig(
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=64,
+                id2label=names,
+                label2id=ids,
+                **common,
+            )
+        )
+        tokenizer = BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
+        # fmt: on
+    model.eval().save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    return folder
