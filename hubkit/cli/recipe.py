@@ -22,7 +22,6 @@ app = typer.Typer(
 
 @app.command()
 def new(
-    style: FormatOption,
     model: Annotated[
         str,
         typer.Argument(
@@ -36,6 +35,7 @@ def new(
         ),
     ] = None,
     endpoint: Endpoint = None,
+    style: FormatOption = "human",
 ) -> None:
     """Write a commented recipe.yaml and notes.md for a model, filled in as far as it tells."""
     from hubkit.recipe_file import load_recipe, open_points, shown
@@ -55,11 +55,11 @@ def new(
 
 @app.command()
 def validate(
-    style: FormatOption,
     recipe: Target,
     demo: Annotated[
         bool, typer.Option("--demo", help="Check only what --demo makes of it.")
     ] = False,
+    style: FormatOption = "human",
 ) -> None:
     """Check a recipe; every fault with file, line, key and the nearest valid one.
 
@@ -94,7 +94,7 @@ def schema() -> None:
 
 
 @app.command("list")
-def list_recipes(style: FormatOption) -> None:
+def list_recipes(style: FormatOption = "human") -> None:
     """List the shipped recipes."""
     from hubkit.recipe_file import load_recipe, shipped_recipes
 

@@ -15,6 +15,7 @@ from hubkit.backends.onnx_quantizers import dynamic, needs_reduced_range, static
 from hubkit.backends.onnxruntime import runtime
 from hubkit.errors import RecipeError
 from hubkit.recipe import Calibration, OnnxDynamic, OnnxStatic
+from tests.backends.conftest import Make
 
 if TYPE_CHECKING:
     from hubkit.backends.base import Arrays
@@ -206,3 +207,17 @@ def test_a_pattern_counts_the_nodes_that_it_keeps_float(
     _, done = _quantize(spec, exports["distilbert"], tmp_path / "a", batches["distilbert"])
     # Of a gelu the two Muls (the √2 Div is no Mul here); its Add and Erf would be float anyway.
     assert done.nodes_excluded == {"attention-matmul": 4, "gelu": 4}
+
+
+@pytest.mark.parametrize("kind", ["onnx-dynamic", "onnx-static"])
+def test_ortmodel_loads_it_as_users_do_with_equal_logits(
+    kind: str, quantized: Make, batches: Batches
+) -> None:
+    import torch
+    from optimum.onnxruntime import ORTModelForSequenceClassification
+
+    folder, _ = quantized(kind, "bert")
+    loaded = ORTModelForSequenceClassification.from_pretrained(folder)
+    for batch, ours in zip(batches["bert"], _logits(folder, batches["bert"]), strict=True):
+        theirs = loaded(**{name: torch.from_numpy(array) for name, array in batch.items()}).logits
+        assert np.array_equal(theirs.numpy(), ours)

@@ -1,0 +1,233 @@
+"""A tiny recipe, a home for its store, and an embedded Hub with accounts: a user's whole world."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import yaml
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from hubkit.hub.server.embedded import EmbeddedHub
+from tests.hub_client.hubs import Switchboard
+from tests.tiny import WORDS
+
+TOKENS = {"writer": "hf_writer_token_11", "reader": "hf_reader_token_22"}
+USERS = {
+    "writer": {"token": TOKENS["writer"]},
+    "reader": {"token": TOKENS["reader"], "role": "read", "orgs": ["writer"]},
+}
+REPO = "writer/tiny-int8"
+HEAVY = {"fetch-model", "fetch-dataset", "encode", "export", "quantize", "predict", "evaluate"}
+
+Recipe = dict[str, object]
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    """Sentences of known words, of many lengths, the same for a seed."""
+    chance = random.Random(seed)
+    return [" ".join(chance.choices(WORDS, k=chance.randint(3, 12))) for _ in range(count)]
+
+
+def labelled(model: Path, texts: Sequence[str]) -> list[tuple[str, int]]:
+    """Each sentence with the label that the FP32 model gives it: FP32 is right everywhere, so that
+    every answer that INT8 changes is a loss."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    network = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    rows = []
+    with torch.no_grad():
+        for text in texts:
+            inputs = tokenizer(text, truncation=True, max_length=32, return_tensors="pt")
+            rows.append((text, int(network(**inputs).logits[0].argmax())))
+    return rows
+
+
+def write_csv(path: Path, rows: Sequence[tuple[str, object]]) -> None:
+    """A data file with the columns sentence and label."""
+    import csv
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("sentence", "label"))
+        writer.writerows(rows)
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    """A recipe that takes seconds: one ONNX variant, one point to measure."""
+    recipe: Recipe = {
+        "schema": 1,
+        "name": "tiny",
+        "base": {"source": "local", "path": "model"},
+        "task": "text-classification",
+        "dataset": {
+            "source": "local",
+            "path": "data",
+            "data_keys": {"primary": "sentence"},
+            "ref_keys": ["label"],
+        },
+        "labels": {"0": "NEGATIVE", "1": "POSITIVE"},
+        "variants": [{"kind": "onnx-dynamic"}],
+        "evaluation": {"metrics": ["accuracy", "f1"], "batch_size": 16, "max_length": 32},
+        "benchmark": {
+            "batch_sizes": [1],
+            "input_lengths": [8],
+            "warmup": 1,
+            "min_seconds": 0.05,
+            "min_iterations": 3,
+            "rounds": 1,
+            "threads": 1,
+        },
+        "gates": {"max_relative_loss": 0.9},
+        "publication": {"formats": ["onnx"], "license": "apache-2.0", "languages": ["en"]},
+    }
+    return {**recipe, **changes}
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    args: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, object]:
+        """The one JSON object on stdout."""
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+    def ran(self) -> set[str]:
+        """The stages that were computed, not looked up."""
+        stages = self.json()["stages"]
+        assert isinstance(stages, list)
+        return {one["stage"] for one in stages if one["seconds"] is not None}
+
+
+@dataclass
+class World:
+    """A folder with a recipe, a home and a Hub; `token` None: not logged in."""
+
+    root: Path
+    server: EmbeddedHub
+    switch: Switchboard
+    repo: str = REPO
+    token: str | None = TOKENS["writer"]
+    outputs: list[Done] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def store(self) -> Path:
+        return self.home / "store"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "recipe"
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    def write(self, **changes: object) -> None:
+        """Write the recipe, changed."""
+        text = yaml.safe_dump(tiny_recipe(**changes), sort_keys=False)
+        self.recipe.write_text(text, encoding="utf-8")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        drop = ("HF_", "HUBKIT_", "HUGGING")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+        kept |= {
+            "HUBKIT_HOME": str(self.home),
+            "HF_HOME": str(self.root / "hf"),
+            "HF_ENDPOINT": self.server.endpoint,
+            "COLUMNS": "80",
+        }
+        if self.token is not None:
+            kept["HF_TOKEN"] = self.token
+        return kept | more
+
+    def start(self, *args: str, **more: str) -> subprocess.Popen[str]:
+        """`hubkit ARGS` as a process in a group of its own, as a shell starts it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "hubkit", *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(**more),
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+    def hubkit(self, *args: str, **more: str) -> Done:
+        """`hubkit ARGS` to its end."""
+        return self.end(self.start(*args, **more))
+
+    def end(self, process: subprocess.Popen[str], timeout: float = 120) -> Done:
+        """Wait for a process; nothing that it printed holds a token."""
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        args = process.args
+        assert isinstance(args, list)
+        done = Done(tuple(args[3:]), process.returncode, out, err)
+        self.outputs.append(done)
+        for token in TOKENS.values():
+            assert token not in out + err
+        assert "Traceback" not in out + err, out + err
+        return done
+
+    def publish(self, *args: str, style: str = "json", **more: str) -> Done:
+        return self.hubkit(*self.publishing(*args, style=style), **more)
+
+    def publishing(self, *args: str, style: str = "json") -> tuple[str, ...]:
+        return ("publish", str(self.folder), "--repo-id", self.repo, "--format", style, *args)
+
+    def api(self) -> HfApi:
+        return HfApi(self.server.endpoint, token=TOKENS["writer"])
+
+    def titles(self, repo: str | None = None) -> list[str]:
+        """Titles of the commits on main, newest first; empty where there is no repository."""
+        if not self.api().repo_exists(repo or self.repo):
+            return []
+        return [commit.title for commit in self.api().list_repo_commits(repo or self.repo)]
+
+    def files(self) -> dict[str, bytes]:
+        """Path -> content of every file on main."""
+        import requests
+
+        api, found = self.api(), {}
+        for path in api.list_repo_files(self.repo):
+            url = f"{self.server.endpoint}/{self.repo}/resolve/main/{path}"
+            found[path] = requests.get(url, headers=_authorized(), timeout=20).content
+        return found
+
+    def edit(self, path: str, data: bytes) -> None:
+        """Somebody else's commit."""
+        self.api().create_commit(
+            self.repo, [CommitOperationAdd(path, data)], commit_message=f"edit {path}"
+        )
+
+
+def _authorized() -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {TOKENS['writer']}"}
