@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,12 +22,25 @@ class LocalHub:
     token: str = field(repr=False)
 
 
+def demo_hub_pid() -> int | None:
+    """The process of the demo's Hub; None where none is known."""
+    try:
+        state = json.loads((_root() / "server.json").read_text(encoding="utf-8"))
+        return int(state["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _root() -> Path:
+    return cache_dir() / "hub"
+
+
 def demo_hub() -> LocalHub:
     """The demo's Hub below the cache folder, started if it does not run."""
     from hubkit.hub.server.embedded import find_running, spawn_hub
     from hubkit.hub.server.users import token_of
 
-    root = cache_dir() / "hub"
+    root = _root()
     endpoint = find_running(root)
     if endpoint is None:
         try:

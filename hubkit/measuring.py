@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hubkit.errors import GateError
+from hubkit.errors import GateError, HubkitError
 from hubkit.machine import machine_info
 from hubkit.recipe import (
     Benchmark,
@@ -115,7 +115,8 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         recipe.variants,
         CalibrationRows(material.calibration, recipe.dataset.calibration_split),
     )
-    scores = score(run, recipe, material, variants)
+    scores, unscored = score(run, recipe, material, variants)
+    variants = tuple(v for v in variants if v.name in {one.variant for one in scores})
     run.close()  # the workers' memory and threads would disturb what is timed
     timings = time(run, material.base, variants, recipe.benchmark)
     selection = choose(run, recipe, variants, scores, timings)
@@ -128,7 +129,7 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         scores=scores,
         timings=timings,
         selection=selection,
-        failures=failures,
+        failures=(*failures, *unscored),
     )
     published = run.run(report, draft).published()
     samples = run.run(
@@ -243,8 +244,9 @@ def optimize(
 
 def score(
     run: Runner, recipe: Recipe, material: Material, variants: Sequence[Variant]
-) -> tuple[Scores, ...]:
-    """The metrics of every variant, and of the INT8 ones against FP32 of their own format."""
+) -> tuple[tuple[Scores, ...], tuple[Failed, ...]]:
+    """The metrics of every variant, and of the INT8 ones against FP32 of their own format; and the
+    INT8 variants that could not be run. Raises HubkitError where FP32 itself cannot."""
     calls = [
         (
             PredictInput(
@@ -257,8 +259,12 @@ def score(
         )
         for variant in variants
     ]
-    predictions = [run.expect(result) for result in run.map(predict, calls)]
+    predictions, failed = run.try_map(predict, calls)
     fp32 = {v.format: v.name for v in variants if v.precision == "fp32"}
+    for one in failed:
+        if one.subject in fp32.values():
+            raise HubkitError(f"{one.subject}: {one.reason}", hint=one.hint)
+    names = {one.variant for one in predictions}
     table = run.run(
         evaluate,
         EvaluateInput(
@@ -272,12 +278,12 @@ def score(
             baselines={
                 v.name: fp32["pytorch"] if v.precision == "fp32" else fp32[v.format]
                 for v in variants
-                if v.name != fp32["pytorch"]
+                if v.name in names and v.name != fp32["pytorch"]
             },
         ),
         lane="onnx",
     )
-    return table.scores
+    return table.scores, tuple(failed)
 
 
 def time(run: Runner, base: BaseModelInfo, variants: Sequence[Variant], plan: Benchmark) -> Timings:

@@ -134,12 +134,18 @@ class Steps(AbstractContextManager["Steps"]):
             count=count,
         )
 
-    def done(self, name: str, seconds: float | None, note: str = "") -> None:
+    def done(self, name: str, seconds: float | None) -> None:
         """End a stage's bar and leave one line; `seconds` None: it was looked up, not run."""
+        self._end(name, "kept" if seconds is None else f"{seconds:.1f} s")
+
+    def failed(self, name: str) -> None:
+        """End the bar of a stage that did not work."""
+        self._end(name, "failed")
+
+    def _end(self, name: str, how: str) -> None:
         if self._progress is not None and name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
-        spent = "kept" if seconds is None else f"{seconds:6.1f} s"
-        line = f"  {name:<34} {spent:>9}  {note}".rstrip()
+        line = f"  {name:<60} {how:>9}"
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
         else:

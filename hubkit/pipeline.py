@@ -34,7 +34,10 @@ class Silent:
     def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None:
         """Hear nothing."""
 
-    def done(self, name: str, seconds: float | None, note: str = "") -> None:
+    def done(self, name: str, seconds: float | None) -> None:
+        """Hear nothing."""
+
+    def failed(self, name: str) -> None:
         """Hear nothing."""
 
 

@@ -36,8 +36,11 @@ class Listener(Protocol):
     def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None:
         """A stage has begun, or has done `done` of `total`."""
 
-    def done(self, name: str, seconds: float | None, note: str = "") -> None:
+    def done(self, name: str, seconds: float | None) -> None:
         """A stage has its record; `seconds` None: it was looked up."""
+
+    def failed(self, name: str) -> None:
+        """A stage did not work; what it said is told elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class Runner:
         try:
             record, seconds = self._record(stage, pending)
         except HubkitError as error:
-            self.listener.done(pending.ran.label, None, f"failed: {error.message.splitlines()[0]}")
+            self.listener.failed(pending.ran.label)
             return Fault(error)
         self.ran.append(Ran(stage.name, pending.ran.subject, seconds))
         if stage.kind != "pure":

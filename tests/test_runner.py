@@ -32,8 +32,11 @@ class Ear:
     def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None:
         self.heard.append((what, done, total))
 
-    def done(self, name: str, seconds: float | None, note: str = "") -> None:
+    def done(self, name: str, seconds: float | None) -> None:
         self.ended.append((name, seconds is not None))
+
+    def failed(self, name: str) -> None:
+        self.ended.append((name, False))
 
 
 @pytest.fixture

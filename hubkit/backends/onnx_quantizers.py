@@ -81,7 +81,6 @@ class DynamicQuantizer:
                 weight_type=QuantType.QInt8,
                 per_channel=spec.per_channel,
                 reduce_range=reduce_range,
-                extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
             )
         return _report(output, plan, reduce_range)
 

@@ -78,6 +78,10 @@ def show_published(done: Published) -> None:
     for text in loading_texts(done):
         out.data("")
         out.data(text)
+    if found.material.lock.demo:
+        from hubkit.local_hub import demo_hub_pid
+
+        out.info(f"\nThe embedded Hub goes on running; `kill {demo_hub_pid()}` ends it.")
 
 
 def _sentence(done: Published) -> str:

@@ -123,7 +123,8 @@ def evaluate(
         material = prepare(run, loaded, origins)
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
         variants, failures = optimize(run, material.base, recipe.task, recipe.variants, rows)
-        show_scores(score(run, recipe, material, variants), failures)
+        scores, unscored = score(run, recipe, material, variants)
+        show_scores(scores, (*failures, *unscored))
 
 
 @interruptible

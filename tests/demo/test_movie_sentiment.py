@@ -12,9 +12,7 @@ from hubkit.demo.builders import find_builder
 from hubkit.demo.materials import MINILM, MOVIES, Material
 from hubkit.demo.stage import BuiltDemo, build_demo, build_input
 from hubkit.errors import UsageError
-from hubkit.executors.local import LocalExecutor
-from hubkit.paths import cache_dir
-from hubkit.runner import Runner
+from hubkit.pipeline import running
 from hubkit.stage import Context
 from hubkit.store import Store
 from tests.tiny import make_tiny_model
@@ -116,17 +114,8 @@ def test_an_unknown_builder_names_the_nearest() -> None:
         find_builder("movie-sentimant")
 
 
-class _Deaf:
-    def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None: ...
-
-    def done(self, name: str, seconds: float | None, note: str = "") -> None: ...
-
-
 @pytest.mark.demo
 def test_the_demo_model_is_good_enough() -> None:
-    runner = Runner(Store(cache_dir()), LocalExecutor(), _Deaf())
-    try:
-        built = runner.run(build_demo, build_input("movie-sentiment"))
-    finally:
-        runner.close()
+    with running() as run:  # the user's own store, where the end-to-end tests find it too
+        built = run.run(build_demo, build_input("movie-sentiment"))
     assert built.validation_accuracy >= 0.83
