@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hubkit.backends.onnx_quantizers import needs_reduced_range
 from hubkit.errors import GateError, HubkitError
 from hubkit.machine import machine_info
 from hubkit.recipe import (
@@ -16,6 +17,7 @@ from hubkit.recipe import (
     IncDynamic,
     IncStatic,
     LocalModel,
+    OnnxDynamic,
     OnnxStatic,
     Recipe,
     TaskName,
@@ -223,6 +225,7 @@ def optimize(
 ) -> tuple[tuple[Variant, ...], tuple[Failed, ...]]:
     """Both FP32 baselines and the INT8 variants, and what could not be made."""
     original = pytorch_baseline(base)
+    specs = [_settled(spec) for spec in specs]
     onnx_fp32 = run.run(export, ExportInput(base=base, task=task), lane="onnx")
     calls = [
         (
@@ -322,6 +325,13 @@ def choose(
 
 def _precision(variants: dict[str, Variant], scores: Scores) -> str | None:
     return variants[scores.variant].precision if scores.variant in variants else None
+
+
+def _settled(spec: VariantSpec) -> VariantSpec:
+    # What depends on this machine is decided before the key is made, not by whoever runs the call.
+    if isinstance(spec, OnnxDynamic | OnnxStatic) and spec.reduce_range is None:
+        return spec.model_copy(update={"reduce_range": needs_reduced_range()})
+    return spec
 
 
 def _lane(spec: VariantSpec) -> Format:

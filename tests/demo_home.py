@@ -11,14 +11,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hubkit.demo.stage import build_demo, build_input
+from hubkit.hub.server.embedded import EmbeddedHub
 from hubkit.pipeline import running
+from hubkit.recipe import BuiltModel
+from hubkit.recipe_file import load_recipe
+from hubkit.stages.seed import seed_hub
 from hubkit.store import Store
 
 BUILDER = "movie-sentiment"
 
 
 def warm_home(folder: Path) -> Path:
-    """A new HUBKIT_HOME in which only the base model is kept; built first where it is nowhere."""
+    """A new HUBKIT_HOME in which only the base model is kept, and with its dataset on the Hub; it
+    is built first where it is nowhere. Copies of a home have the same commits on their Hubs."""
     with running() as run:
         given = build_input(BUILDER)
         built = run.run(build_demo, given, subject=BUILDER)
@@ -29,6 +34,11 @@ def warm_home(folder: Path) -> Path:
             shutil.copytree(source.path(artifact), scratch / "copy")
             assert target.adopt(scratch / "copy") == artifact
     target.put_record(key, built)
+    recipe = load_recipe("distilbert-sst2", demo=True).recipe
+    with EmbeddedHub(folder / "hub") as hub:
+        assert isinstance(recipe.base, BuiltModel)
+        ids = recipe.base.id, recipe.dataset.path
+        seed_hub(hub.endpoint, hub.token, built, *ids, target)
     return folder
 
 

@@ -14,8 +14,10 @@ from hubkit.cards.tables import (
     CandidateLine,
     Line,
     SpeedTable,
+    Spread,
     candidate_lines,
     latency_lines,
+    round_spread,
     score_lines,
     setting_lines,
     speed_tables,
@@ -72,6 +74,7 @@ class CardContext:
     latencies: tuple[Line, ...]  # a cell for each of `timed`
     speed: tuple[SpeedTable, ...]
     speed_baselines: tuple[Entry, ...]  # what the ratios are against; latencies: the first
+    spread: Spread | None  # between the rounds of the benchmark
     candidates: tuple[CandidateLine, ...]
     settings: tuple[Line, ...]
     calibrated: tuple[Entry, ...]  # published models that were calibrated
@@ -193,6 +196,7 @@ def build_context(
         latencies=latency_lines(timed, next(iter(slow), None), grid),
         speed=speed_tables(timed, slow, grid),
         speed_baselines=slow,
+        spread=round_spread(report),
         candidates=candidate_lines(report),
         settings=setting_lines(published),
         calibrated=tuple(entry for entry in published if entry.variant.calibration),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,16 @@ class SpeedTable:
 
     label: str
     lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the rounds of a benchmark differ: (largest - smallest) / mean of the rounds' means of
+    one model at one point, the median and the largest over all points, as text."""
+
+    median: str
+    largest: str
+    large: bool  # so large that the machine was not alone
 
 
 @dataclass(frozen=True)
@@ -174,3 +185,24 @@ def setting_lines(entries: tuple[Entry, ...]) -> tuple[Line, ...]:
     keys = columns[0].keys() if columns else ()
     lines = (Line(key, tuple(column[key] for column in columns)) for key in keys)
     return tuple(line for line in lines if set(line.cells) != {NOTHING})
+
+
+# Rounds on a machine that does nothing else differ by less.
+_LARGE_SPREAD = 0.15
+
+
+def round_spread(report: Report) -> Spread | None:
+    """How far the rounds differ; None where there are no two rounds to compare."""
+    timings = report.timings.timings if report.timings else ()
+    rounds = [p.round_means_ms for t in timings for p in t.points if len(p.round_means_ms) > 1]
+    if not rounds:
+        return None
+    spreads = [(max(one) - min(one)) * len(one) / sum(one) for one in rounds]
+    median = statistics.median(spreads)
+    largest = max(spreads)
+    # In whole per cent: how two or three rounds differ is itself not known better.
+    return Spread(
+        numbers.percent(round(median, 2)),
+        numbers.percent(round(largest, 2)),
+        large=median > _LARGE_SPREAD,
+    )

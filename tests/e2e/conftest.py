@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,8 +46,15 @@ class Publication:
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publication]:
-    home = warm_home(tmp_path_factory.mktemp("home"))
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the base model, to copy."""
+    return warm_home(tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture(scope="session")
+def published(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publication]:
+    home = tmp_path_factory.mktemp("published") / "home"
+    shutil.copytree(warm, home)
     with hub_of(home):
         done = subprocess.run(
             [*PUBLISH, "--format", "json"],

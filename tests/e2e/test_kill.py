@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from tests.demo_home import environment, hub_of, warm_home
+from tests.demo_home import environment, hub_of
 from tests.e2e.conftest import PUBLISH, Publication
 
 # Kill so many seconds after the line that ends the stage before: in the middle of the named one.
@@ -60,10 +61,9 @@ def _publish_and_kill(home: Path, after: str, delay: float) -> None:
     process.communicate()
 
 
-def test_killed_runs_go_on(
-    published: Publication, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home = warm_home(tmp_path / "home")
+def test_killed_runs_go_on(published: Publication, warm: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(warm, home)
     with hub_of(home):
         for _, after, delay in KILLS:
             _publish_and_kill(home, after, delay)

@@ -402,3 +402,31 @@ def test_template_mistakes_reach_the_user_with_their_place(
     monkeypatch.setattr("hubkit.cards.environment.templates_dir", lambda: tmp_path)
     with pytest.raises(HubkitError, match=r"card/text-classification\.md\.j2, line 2.*titel"):
         text_of()
+
+
+def _with_rounds(*rounds: float) -> Report:
+    report = make_report()
+    assert report.timings is not None
+    timings = tuple(
+        timing.model_copy(
+            update={
+                "points": tuple(
+                    p.model_copy(update={"round_means_ms": rounds}) for p in timing.points
+                )
+            }
+        )
+        for timing in report.timings.timings
+    )
+    return report.model_copy(
+        update={"timings": report.timings.model_copy(update={"timings": timings})}
+    )
+
+
+def test_the_card_says_how_far_the_rounds_differ() -> None:
+    quiet = text_of(report=_with_rounds(10.0, 10.5, 10.1))
+    assert "differed by 5 % in the median and 5 % at most." in quiet
+    busy = text_of(report=_with_rounds(10.0, 30.0, 20.0))
+    assert "differed by 100 % in the median" in busy
+    assert "the machine was busy with something else" in busy
+    assert "the machine was busy" not in quiet
+    assert "differed by" not in text_of(report=_with_rounds(10.0))
