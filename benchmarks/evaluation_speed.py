@@ -1,5 +1,6 @@
 """Sentences a second: hubkit's prediction against `evaluate.evaluator` on the same ONNX FP32 model.
 
+python -m benchmarks.evaluation_speed                  # the demo's ONNX FP32 model and test split
 python -m benchmarks.evaluation_speed --model FOLDER --dataset eval.parquet
 
 FOLDER holds model.onnx, config.json and the tokenizer; the parquet file the columns `primary` and
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 # Before numpy is imported: its matrix products are the yardstick, one thread a core.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,8 @@ def products_of(work: Work, max_length: int) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--dataset", type=Path)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -169,6 +171,32 @@ def _summary(rounds: list[Round], rows: int) -> dict[str, float]:
     }
 
 
+def _demo() -> tuple[Path, Path]:
+    """The demo's ONNX FP32 folder and its evaluation rows, made where they are not kept: in another
+    process, which may ask the demo's Hub."""
+    code = "from benchmarks.evaluation_speed import demo_paths; demo_paths()"
+    online = {**os.environ, "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=online, capture_output=True, text=True, check=True
+    )
+    model, rows = done.stdout.splitlines()
+    return Path(model), Path(rows)
+
+
+def demo_paths() -> None:
+    """Print both paths."""
+    from hubkit.measuring import CalibrationRows, optimize
+    from hubkit.pipeline import session
+    from hubkit.preparing import prepare
+
+    with session("distilbert-sst2", demo=True) as (run, loaded, origins):
+        material = prepare(run, loaded, origins)
+        variants, _ = optimize(run, material.base, loaded.recipe.task, (), CalibrationRows())
+        onnx = next(v for v in variants if v.format == "onnx")
+        folder = run.store.path(material.dataset.artifact)
+        sys.stdout.write(f"{run.store.path(onnx.artifact)}\n{folder / 'eval.parquet'}\n")
+
+
 def main() -> None:
     """Print both speeds, their ratio, and the machine's bound as JSON."""
     given = _arguments()
@@ -176,8 +204,9 @@ def main() -> None:
 
     from hubkit.machine import default_threads, machine_info
 
-    table = parquet.read_table(given.dataset).slice(0, given.rows)
-    work = Work(table["primary"].to_pylist(), table["label"].to_pylist(), given.model)
+    model, rows = (given.model, given.dataset) if given.model and given.dataset else _demo()
+    table = parquet.read_table(rows).slice(0, given.rows)
+    work = Work(table["primary"].to_pylist(), table["label"].to_pylist(), model)
     theirs = with_evaluator(work)
     ours = with_hubkit(work, given.batch_size, given.max_length)
     theirs(), ours()  # warm

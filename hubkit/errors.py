@@ -47,6 +47,10 @@ class MissingDependencyError(HubkitError):
     """An optional package is not installed."""
 
 
+class WorkerError(HubkitError):
+    """A process that ran a stage ended before it answered."""
+
+
 class StoreError(HubkitError):
     """The store's disk is full, not writable, or holds something damaged."""
 

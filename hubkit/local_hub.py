@@ -22,11 +22,11 @@ class LocalHub:
     token: str = field(repr=False)
 
 
-def demo_hub_pid() -> int | None:
-    """The process of the demo's Hub; None where none is known."""
+def demo_hub_pid(endpoint: str) -> int | None:
+    """The process of the demo's Hub where it is the one at `endpoint`."""
     try:
         state = json.loads((_root() / "server.json").read_text(encoding="utf-8"))
-        return int(state["pid"])
+        return int(state["pid"]) if state["endpoint"] == endpoint else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,4 +1,4 @@
-"""From a recipe to measured variants and a bundle, as plain functions: everything before the push.
+"""From a recipe to a report of measured variants, as plain functions; nothing is pushed here.
 
 Each takes a `Runner`, which looks finished stages up instead of running them again.
 """
@@ -9,30 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubkit.backends.onnx_quantizers import needs_reduced_range
-from hubkit.errors import GateError, HubkitError
+from hubkit.errors import HubkitError, ModelError
 from hubkit.machine import machine_info
+from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
 from hubkit.recipe import (
     Benchmark,
-    Calibration,
     IncDynamic,
     IncStatic,
-    LocalModel,
     OnnxDynamic,
     OnnxStatic,
     Recipe,
     TaskName,
     VariantSpec,
 )
-from hubkit.recipe_file import LoadedRecipe, check_labels, check_lengths
+from hubkit.recipe_file import LoadedRecipe
 from hubkit.records import (
     BaseModelInfo,
-    Bundle,
-    Dataset,
     Encoded,
     Failed,
     Format,
-    Lock,
     Report,
+    Sample,
+    SampleTable,
     Scores,
     Selection,
     Timings,
@@ -40,61 +38,13 @@ from hubkit.records import (
 )
 from hubkit.runner import Runner
 from hubkit.stages.benchmark import BenchmarkInput, benchmark
-from hubkit.stages.bundle import BundleInput, bundle
-from hubkit.stages.card import CardInput, card
-from hubkit.stages.encode import EncodeInput, encode
 from hubkit.stages.evaluate import EvaluateInput, evaluate
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
-from hubkit.stages.fetch_dataset import FetchDatasetInput, fetch_dataset
-from hubkit.stages.fetch_model import FetchModelInput, fetch_model
 from hubkit.stages.predict import PredictInput, predict
 from hubkit.stages.quantize import QuantizeInput, quantize
 from hubkit.stages.report import ReportInput, report
-from hubkit.stages.resolve import ResolveInput, local_path, resolve
 from hubkit.stages.sample import SampleInput, sample
 from hubkit.stages.select import SelectInput, select
-
-# Packages whose work is in a publication; lock.json names their versions.
-TOOLS = (
-    "datasets",
-    "evaluate",
-    "hubkit",
-    "huggingface_hub",
-    "jinja2",
-    "neural-compressor",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "optimum",
-    "optimum-intel",
-    "optimum-onnx",
-    "scikit-learn",
-    "tokenizers",
-    "torch",
-    "transformers",
-)
-
-
-@dataclass(frozen=True)
-class Origins:
-    """From what a built model and its dataset were made, in a sentence each."""
-
-    base: str | None = None
-    dataset: str | None = None
-
-
-NO_ORIGINS = Origins()
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a recipe works on: the pinned sources, the model, the rows and their token ids."""
-
-    lock: Lock
-    base: BaseModelInfo
-    dataset: Dataset
-    evaluation: Encoded
-    calibration: Encoded | None
 
 
 @dataclass(frozen=True)
@@ -117,8 +67,10 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         recipe.variants,
         CalibrationRows(material.calibration, recipe.dataset.calibration_split),
     )
+    refuse_missing_formats(recipe, variants, failures)
     scores, unscored = score(run, recipe, material, variants)
     variants = tuple(v for v in variants if v.name in {one.variant for one in scores})
+    samples = take_samples(run, material, variants)
     run.close()  # the workers' memory and threads would disturb what is timed
     timings = time(run, material.base, variants, recipe.benchmark)
     selection = choose(run, recipe, variants, scores, timings)
@@ -134,78 +86,10 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         failures=(*failures, *unscored),
     )
     published = run.run(report, draft).published()
-    samples = run.run(
-        sample,
-        SampleInput(dataset=material.dataset, encoded=material.evaluation, published=published),
+    whole = draft.model_copy(
+        update={"samples": merged([samples[v.name] for v in published.values()])}
     )
-    whole = draft.model_copy(update={"samples": samples.samples})
     return Measured(material, run.run(report, whole), selection)
-
-
-def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) -> Material:
-    """Pin the sources, fetch the model and the rows, and tokenize them once for all variants."""
-    recipe, folder = loaded.recipe, str(loaded.folder)
-    lock = run.run(
-        resolve,
-        ResolveInput(
-            base=recipe.base,
-            dataset=recipe.dataset,
-            recipe_digest=loaded.digest,
-            folder=folder,
-            tools=TOOLS,
-            demo=loaded.demo,
-            base_origin=origins.base,
-            dataset_origin=origins.dataset,
-        ),
-    )
-    local_model = recipe.base.path if isinstance(recipe.base, LocalModel) else None
-    base = run.run(
-        fetch_model,
-        FetchModelInput(
-            source=lock.base,
-            task=recipe.task,
-            path=str(local_path(folder, local_model)) if local_model is not None else None,
-        ),
-        subject=lock.base.id,
-    )
-    check_labels(loaded, base.labels)
-    check_lengths(loaded, base.max_positions)
-    plans = calibrations(recipe.variants)
-    local_data = recipe.dataset.path if recipe.dataset.source == "local" else None
-    dataset = run.run(
-        fetch_dataset,
-        FetchDatasetInput(
-            source=lock.dataset,
-            spec=recipe.dataset,
-            labels=recipe.labels,
-            model_labels=base.labels,
-            samples=recipe.evaluation.samples,
-            calibration_rows=max((plan.num_samples for plan in plans), default=0),
-            calibration_seed=plans[0].seed if plans else 13,
-            path=str(local_path(folder, local_data)) if local_data is not None else None,
-        ),
-        subject=lock.dataset.id,
-    )
-    encoded = {
-        split: run.run(
-            encode,
-            EncodeInput(
-                dataset=dataset,
-                base=base,
-                split=split,
-                max_length=recipe.evaluation.max_length,
-                task=recipe.task,
-            ),
-            subject=split,
-        )
-        for split in (("eval", "calibration") if plans else ("eval",))
-    }
-    return Material(lock, base, dataset, encoded["eval"], encoded.get("calibration"))
-
-
-def calibrations(specs: Sequence[VariantSpec]) -> list[Calibration]:
-    """The calibration plans of the variants that have one."""
-    return [spec.calibration for spec in specs if isinstance(spec, OnnxStatic | IncStatic)]
 
 
 @dataclass(frozen=True)
@@ -226,22 +110,31 @@ def optimize(
     """Both FP32 baselines and the INT8 variants, and what could not be made."""
     original = pytorch_baseline(base)
     specs = [_settled(spec) for spec in specs]
-    onnx_fp32 = run.run(export, ExportInput(base=base, task=task), lane="onnx")
-    calls = [
-        (
-            QuantizeInput(
-                base=base,
-                fp32=original if _lane(spec) == "pytorch" else onnx_fp32,
-                spec=spec,
-                calibration=rows.encoded if isinstance(spec, OnnxStatic | IncStatic) else None,
-                split=rows.split,
-            ),
-            spec.name,
-            _lane(spec),
-        )
-        for spec in specs
-    ]
-    made, failed = run.try_map(quantize, calls)
+
+    def calls(lane: Format, source: Variant) -> list[tuple[QuantizeInput, str, str]]:
+        return [
+            (
+                QuantizeInput(
+                    base=base,
+                    fp32=source,
+                    spec=spec,
+                    calibration=rows.encoded if isinstance(spec, OnnxStatic | IncStatic) else None,
+                    split=rows.split,
+                ),
+                spec.name,
+                lane,
+            )
+            for spec in specs
+            if _lane(spec) == lane
+        ]
+
+    exporting = run.start(export, [(ExportInput(base=base, task=task), "", "onnx")])
+    begun = run.start(quantize, calls("pytorch", original))  # need not wait for the export
+    onnx_fp32 = run.expect(run.finish(export, exporting)[0])
+    begun += run.start(quantize, calls("onnx", onnx_fp32))
+    made, failed = run.try_finish(quantize, begun)
+    order = [spec.name for spec in specs]
+    made.sort(key=lambda variant: order.index(variant.name))
     return (original, onnx_fp32, *made), tuple(failed)
 
 
@@ -256,6 +149,7 @@ def score(
                 variant=variant,
                 encoded=material.evaluation,
                 batch_size=recipe.evaluation.batch_size,
+                cpu=machine_info().flags,
             ),
             variant.name,
             variant.format,
@@ -287,6 +181,53 @@ def score(
         lane="onnx",
     )
     return table.scores, tuple(failed)
+
+
+def refuse_missing_formats(
+    recipe: Recipe, variants: Sequence[Variant], failures: Sequence[Failed]
+) -> None:
+    """Raise ModelError where a format that is to be published was not made: before hours go into
+    measuring the rest."""
+    made = {v.format for v in variants if v.precision == "int8"}
+    missing = [wanted for wanted in recipe.publication.formats if wanted not in made]
+    if missing:
+        reasons = "; ".join(f"{one.subject}: {one.reason}" for one in failures)
+        raise ModelError(
+            f"no INT8 variant could be made in the format {' or '.join(missing)} ({reasons})",
+            hint=next((one.hint for one in failures if one.hint), "")
+            or "Mend what failed, or name other formats under publication.formats.",
+        )
+
+
+def take_samples(
+    run: Runner, material: Material, variants: Sequence[Variant]
+) -> dict[str, SampleTable]:
+    """INT8 variant -> the rows that `verify` repeats, with its logits. Taken of all of them, while
+    their libraries are loaded: which is published is known only after the benchmark."""
+    int8 = [v for v in variants if v.precision == "int8"]
+    calls = [
+        (
+            SampleInput(
+                dataset=material.dataset,
+                encoded=material.evaluation,
+                published={variant.format: variant},
+                cpu=machine_info().flags,
+            ),
+            variant.name,
+            variant.format,
+        )
+        for variant in int8
+    ]
+    tables = [run.expect(result) for result in run.map(sample, calls)]
+    return {variant.name: table for variant, table in zip(int8, tables, strict=True)}
+
+
+def merged(tables: Sequence[SampleTable]) -> tuple[Sample, ...]:
+    """The rows of several tables with the logits of all of them; the tables hold the same rows."""
+    return tuple(
+        rows[0].model_copy(update={"logits": {k: v for row in rows for k, v in row.logits.items()}})
+        for rows in zip(*(table.samples for table in tables), strict=True)
+    )
 
 
 def time(run: Runner, base: BaseModelInfo, variants: Sequence[Variant], plan: Benchmark) -> Timings:
@@ -336,50 +277,3 @@ def _settled(spec: VariantSpec) -> VariantSpec:
 
 def _lane(spec: VariantSpec) -> Format:
     return "pytorch" if isinstance(spec, IncStatic | IncDynamic) else "onnx"
-
-
-def assemble(run: Runner, loaded: LoadedRecipe, measured: Measured, repo_id: str) -> Bundle:
-    """The folder that becomes the repository: card, weights, records and sums.
-
-    Raises GateError where the recipe wants an ONNX model and no variant passes the gate.
-    """
-    recipe, found = loaded.recipe, measured.report
-    if "onnx" in recipe.publication.formats and measured.selection.selected is None:
-        raise GateError(
-            "no ONNX variant meets the gate, so nothing is published\n" + why(measured.selection),
-            hint="Allow more under gates.max_relative_loss, add gentler variants, or publish"
-            " PyTorch alone with publication.formats: [pytorch].",
-        )
-    text = run.run(
-        card,
-        CardInput(
-            recipe=recipe,
-            notes=loaded.notes,
-            lock=measured.material.lock,
-            report=found,
-            repo_id=repo_id,
-        ),
-    )
-    return run.run(
-        bundle,
-        BundleInput(
-            repo_id=repo_id,
-            recipe=recipe,
-            lock=measured.material.lock,
-            report=found,
-            card=text,
-            base=found.base,
-            published=found.published(),
-            fp32_onnx=next(
-                v for v in found.variants if v.format == "onnx" and v.precision == "fp32"
-            ),
-        ),
-    )
-
-
-def why(selection: Selection) -> str:
-    """A line for each ONNX variant: whether it passes the gate, and the reason."""
-    return "\n".join(
-        f"  {c.variant}: {'passes' if c.passes else 'refused'}: {c.reason}"
-        for c in selection.candidates
-    )

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from hubkit.assembling import assemble
 from hubkit.demo.stage import build_demo, build_input
 from hubkit.errors import RecipeError, UsageError
 from hubkit.executors.local import LocalExecutor
 from hubkit.hub.client import connect
-from hubkit.hub.manifest import parse_sums
-from hubkit.keys import digest_of_value, files_of
 from hubkit.local_hub import demo_hub
-from hubkit.measuring import NO_ORIGINS, Measured, Origins, assemble, measure
+from hubkit.measuring import Measured, measure
+from hubkit.nearest import did_you_mean
 from hubkit.paths import cache_dir
+from hubkit.preparing import NO_ORIGINS, Origins
+from hubkit.pushing import push_input, refuse_taken_tag, tag_commit, verify_once
 from hubkit.recipe import BuiltModel, Recipe
 from hubkit.recipe_file import LoadedRecipe, load_recipe, open_points
-from hubkit.records import Artifact, Bundle
 from hubkit.runner import Listener, Ran, Runner
-from hubkit.stages.push import Pushed, PushInput, Tagged, TagInput, commit_message, push, tag
+from hubkit.stage import STAGES
+from hubkit.stages.push import (
+    Pushed,
+    Tagged,
+    push,
+    writable_id,
+)
 from hubkit.stages.report import SummaryRow, summary_rows
 from hubkit.stages.seed import seed_hub
-from hubkit.stages.verify import Verified, VerifyInput, verify
+from hubkit.stages.verify import Verified
 from hubkit.store import Store
 
 
@@ -71,6 +76,7 @@ def running(
         yield run
     finally:
         run.close()
+        store.sweep()  # what the processes were at when they were ended
 
 
 @contextmanager
@@ -107,24 +113,30 @@ def publish(
     endpoint: str | None = None,
     tag_name: str | None = None,
     private: bool | None = None,
+    again: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Published:
     """Measure a recipe's variants, publish them with their card in one commit, and verify it.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
-    and makes no commit. Raises HubkitError; GateError where no variant is good enough.
+    and makes no commit; stages named in `again` run again all the same. Raises HubkitError;
+    GateError where no variant is good enough.
     """
+    anew = known_stages(again)
     with session(target, demo=demo, endpoint=endpoint, listener=listener) as (run, loaded, origins):
+        run.again = anew
         full_id = whole_repo_id(run, loaded, repo_id)  # without a token nothing need be computed
         measured = measure(run, loaded, origins)
         ready = assemble(run, loaded, measured, full_id)
-        pushed = run.run(push, push_input(loaded.recipe, ready, private=private))
+        wanted = push_input(loaded.recipe, ready, private=private)
+        refuse_taken_tag(run, wanted, tag_name)
+        pushed = run.run(push, wanted)
         verified = verify_once(run, ready.artifact, pushed)
         return Published(
             endpoint=run.endpoint or connect(None, None).endpoint,
             pushed=pushed,
             verified=verified,
-            tagged=tag_commit(run, pushed, tag_name),
+            tagged=tag_commit(run, pushed, verified, tag_name),
             rows=summary_rows(measured.report, loaded.recipe),
             measured=measured,
             ran=tuple(run.ran),
@@ -139,6 +151,18 @@ def seed(run: Runner, recipe: Recipe, base: BuiltModel) -> Origins:
     return Origins(built.model_origin, built.dataset_origin)
 
 
+def known_stages(names: Sequence[str]) -> frozenset[str]:
+    """The names as a set. Raises UsageError for one that is no stage whose results are kept."""
+    kept = (*STAGES.names(), "benchmark")
+    for name in names:
+        if name not in kept:
+            raise UsageError(
+                f"--again {name}: no such stage{did_you_mean(name, kept)}",
+                hint=f"Stages whose results are kept: {', '.join(kept)}.",
+            )
+    return frozenset(names)
+
+
 def refuse_placeholders(loaded: LoadedRecipe) -> None:
     """Raise RecipeError where `recipe new` left something for the author to fill in."""
     open_ = open_points(loaded)
@@ -147,7 +171,11 @@ def refuse_placeholders(loaded: LoadedRecipe) -> None:
 
 
 def whole_repo_id(run: Runner, loaded: LoadedRecipe, repo_id: str | None) -> str:
-    """USER/NAME of the repository to publish to. Raises HubError where no token says who we are."""
+    """USER/NAME of the repository to publish to.
+
+    Raises UsageError where none is named, HubError where no token says who we are, or it may only
+    read.
+    """
     wanted = repo_id or loaded.recipe.publication.repo_id
     if wanted is None:
         raise UsageError(
@@ -155,71 +183,4 @@ def whole_repo_id(run: Runner, loaded: LoadedRecipe, repo_id: str | None) -> str
             hint=f"hubkit publish {loaded.recipe.name} --repo-id USER/{loaded.recipe.name}-int8,"
             " or set publication.repo_id in the recipe.",
         )
-    account = connect(run.endpoint, run.token).account()
-    return wanted if "/" in wanted else f"{account.name}/{wanted}"
-
-
-def push_input(recipe: Recipe, ready: Bundle, *, private: bool | None = None) -> PushInput:
-    """What to push, with the recipe's visibility unless told otherwise."""
-    return PushInput(
-        bundle=ready.artifact,
-        repo_id=ready.repo_id,
-        private=recipe.publication.private if private is None else private,
-        message=commit_message(recipe.name, recipe.publication.formats),
-    )
-
-
-def verify_once(run: Runner, bundle: Artifact, pushed: Pushed) -> Verified | None:
-    """Verify a commit, unless it was verified before; a kill between push and verify is made good.
-
-    The receipt is kept by endpoint, commit and content, so a new commit is always verified.
-    """
-    wanted = VerifyInput(repo_id=pushed.repo_id, revision=pushed.commit, bundle=bundle)
-    receipt = digest_of_value(
-        {"verified": wanted.model_dump(mode="json"), "endpoint": run.endpoint}
-    )
-    if run.store.get_record(receipt, Verified) is not None:
-        return None
-    verified = run.run(verify, wanted)
-    run.store.put_record(receipt, verified)
-    return verified
-
-
-def push_folder(
-    run: Runner, folder: Path, repo_id: str, *, private: bool = False, tag_name: str | None = None
-) -> tuple[Pushed, Verified | None, Tagged | None]:
-    """Push a bundle folder as it is, verify the commit, then tag it.
-
-    Raises UsageError for a folder whose SHA256SUMS does not fit its files: what was edited after it
-    was measured is not what was measured.
-    """
-    sums = folder / "SHA256SUMS"
-    if not sums.is_file():
-        raise UsageError(
-            f"{folder} is no bundle: it holds no SHA256SUMS",
-            hint="hubkit card RECIPE --output FOLDER writes one.",
-        )
-    found = {name: sha for name, sha in files_of(folder).items() if name != sums.name}
-    listed = parse_sums(sums.read_text(encoding="utf-8"))
-    if found != listed:
-        odd = sorted(n for n in found.keys() | listed.keys() if found.get(n) != listed.get(n))
-        raise UsageError(
-            f"{folder}: {', '.join(odd)} differ from SHA256SUMS",
-            hint="Write the bundle anew: hubkit card RECIPE --output FOLDER.",
-        )
-    with run.store.scratch() as scratch:
-        shutil.copytree(folder, scratch / "bundle")
-        artifact = run.store.adopt(scratch / "bundle")
-    wanted = PushInput(
-        bundle=artifact, repo_id=repo_id, private=private, message=f"Publish {folder.name}"
-    )
-    pushed = run.run(push, wanted)
-    verified = verify_once(run, artifact, pushed)
-    return pushed, verified, tag_commit(run, pushed, tag_name)
-
-
-def tag_commit(run: Runner, pushed: Pushed, name: str | None) -> Tagged | None:
-    """The tag at a commit that was verified; None where none is wanted."""
-    if name is None:
-        return None
-    return run.run(tag, TagInput(repo_id=pushed.repo_id, tag=name, commit=pushed.commit))
+    return writable_id(connect(run.endpoint, run.token), wanted)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubkit.measuring import assemble, measure
-from hubkit.pipeline import push_input, session, whole_repo_id
+from hubkit.assembling import assemble
+from hubkit.errors import HubError
+from hubkit.measuring import measure
+from hubkit.pipeline import session, whole_repo_id
+from hubkit.pushing import push_input
 from hubkit.runner import WouldRun
 from hubkit.stages.push import plan_push
 from hubkit.stages.push_plan import Plan
@@ -20,8 +23,8 @@ _ORDER = (
     "quantize",
     "predict",
     "evaluate",
-    "benchmark",
     "sample",
+    "benchmark",
     "push",
     "verify",
 )
@@ -57,6 +60,11 @@ def preview(
                     plan = plan_push(push_input(loaded.recipe, ready), run.context(scratch))
             finally:
                 kept += [ran.label for ran in run.ran if ran.stage in _ORDER]
+    except HubError:
+        if not demo:
+            raise
+        # The demo's Hub is filled by the run itself.
+        return Preview(tuple(kept), ("seed the embedded Hub", *_ORDER[1:]), None)
     except WouldRun as first:
         after = _ORDER[_ORDER.index(first.stage) + 1 :]
         return Preview(tuple(kept), (*first.labels, *after), None)

@@ -32,6 +32,19 @@ def _variants(recipe: Recipe) -> Iterator[Fault]:
             what = f"variants[{seen[variant.name]}] is named {variant.name} too: give another name"
             yield Fault(("variants", index, "name"), what)
         seen.setdefault(variant.name, index)
+    torch = [i for i, v in enumerate(recipe.variants) if format_of(v) == "pytorch"]
+    if "pytorch" in recipe.publication.formats and len(torch) > 1:
+        what = "a repository holds one PyTorch model, and this is one more: name one alone"
+        yield Fault(("variants", torch[1]), what)
+    plans = [
+        (i, v.calibration)
+        for i, v in enumerate(recipe.variants)
+        if isinstance(v, OnnxStatic | IncStatic)
+    ]
+    for index, plan in plans:
+        if plan.seed != plans[0][1].seed:
+            what = f"all variants calibrate on one sample, drawn with seed {plans[0][1].seed}"
+            yield Fault(("variants", index, "calibration", "seed"), what)
     yield from _repeated(("publication", "formats"), recipe.publication.formats)
     for index, wanted in enumerate(recipe.publication.formats):
         if wanted not in map(format_of, recipe.variants):

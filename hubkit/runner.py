@@ -6,6 +6,7 @@ the digests of its artifacts) and the versions of the tools that do the work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,7 +16,16 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from hubkit.errors import DataError, HubError, HubkitError, StoreError
+from hubkit.errors import (
+    DataError,
+    HubError,
+    HubkitError,
+    MissingDependencyError,
+    RecipeError,
+    StoreError,
+    UsageError,
+    WorkerError,
+)
 from hubkit.executors.base import Call, Executor
 from hubkit.keys import digest_of_value
 from hubkit.output import Stopwatch
@@ -26,8 +36,19 @@ from hubkit.store import Store
 I_ = TypeVar("I_", bound=Record)
 O_ = TypeVar("O_", bound=Record)
 
-# A fault of the disk, the Hub or the data is not the variant's: it ends the run.
-_NOT_OF_THE_VARIANT = (StoreError, HubError, DataError)
+# A fault of the disk, the Hub, the data, the recipe or the installation is not the variant's, and
+# a process that was killed says nothing of it: these end the run.
+_NOT_OF_THE_VARIANT = (
+    DataError,
+    HubError,
+    MissingDependencyError,
+    StoreError,
+    UsageError,
+    RecipeError,
+    WorkerError,
+)
+# A path on a machine, down to its last part: no business of those who read a report.
+_PATH = re.compile(r"(?:~|[A-Za-z]:)?(?:[/\\\\][\w.@+-]+)+[/\\\\]([\w.@+-]+)")
 
 
 class Listener(Protocol):
@@ -75,6 +96,7 @@ class Runner:
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
     dry: bool = False
+    again: frozenset[str] = frozenset()  # stages whose kept records are not taken
     ran: list[Ran] = field(default_factory=list)
 
     def run(self, stage: Stage[I_, O_], given: I_, *, subject: str = "", lane: str = "") -> O_:
@@ -88,13 +110,29 @@ class Runner:
             raise result.error
         return result
 
-    def try_map(
+    def start(
         self, stage: Stage[I_, O_], calls: Sequence[tuple[I_, str, str]]
+    ) -> list[Pending[I_, O_]]:
+        """Begin several (input, subject, lane) calls; heavy ones of different lanes run side by
+        side until `finish` or `try_finish` waits for them."""
+        if self.dry and stage.kind in ("heavy", "measured"):
+            missing = [call for call in calls if not self.is_kept(stage, call[0])]
+            if missing:
+                labels = tuple(Ran(stage.name, subject, None).label for _, subject, _ in missing)
+                raise WouldRun(stage.name, labels)
+        return [self._begin(stage, *call) for call in calls]
+
+    def finish(self, stage: Stage[I_, O_], pending: Sequence[Pending[I_, O_]]) -> list[O_ | Fault]:
+        """Records or faults of begun calls, in their order; what is not heavy runs now."""
+        return [self._finish(stage, one) for one in pending]
+
+    def try_finish(
+        self, stage: Stage[I_, O_], pending: Sequence[Pending[I_, O_]]
     ) -> tuple[list[O_], list[Failed]]:
-        """Records of those (input, subject, lane) calls that work, and the failures of the rest."""
+        """The records of the calls that work, and the failures of the rest."""
         good: list[O_] = []
         failed: list[Failed] = []
-        for (_, subject, _), result in zip(calls, self.map(stage, calls), strict=True):
+        for one, result in zip(pending, self.finish(stage, pending), strict=True):
             if not isinstance(result, Fault):
                 good.append(result)
             elif isinstance(result.error, _NOT_OF_THE_VARIANT):
@@ -103,25 +141,22 @@ class Runner:
                 failed.append(
                     Failed(
                         stage=stage.name,
-                        subject=subject,
-                        reason=result.error.message,
+                        subject=one.ran.subject,
+                        reason=_PATH.sub(r"\1", result.error.message.splitlines()[0]),
                         hint=result.error.hint,
                     )
                 )
         return good, failed
 
     def map(self, stage: Stage[I_, O_], calls: Sequence[tuple[I_, str, str]]) -> list[O_ | Fault]:
-        """Records or faults of several (input, subject, lane) calls, in their order.
+        """`start` and `finish` in one."""
+        return self.finish(stage, self.start(stage, calls))
 
-        Heavy calls of different lanes run side by side; all others run here, one by one.
-        """
-        if self.dry and stage.kind in ("heavy", "measured"):
-            missing = [call for call in calls if not self.is_kept(stage, call[0])]
-            if missing:
-                labels = tuple(Ran(stage.name, subject, None).label for _, subject, _ in missing)
-                raise WouldRun(stage.name, labels)
-        pending = [self._begin(stage, *call) for call in calls]
-        return [self._finish(stage, one) for one in pending]
+    def try_map(
+        self, stage: Stage[I_, O_], calls: Sequence[tuple[I_, str, str]]
+    ) -> tuple[list[O_], list[Failed]]:
+        """`start` and `try_finish` in one."""
+        return self.try_finish(stage, self.start(stage, calls))
 
     def is_kept(self, stage: Stage[I_, O_], given: I_) -> bool:
         """Whether the record for that input is here, so that running the stage is a look-up."""
@@ -129,11 +164,12 @@ class Runner:
 
     def key(self, stage: Stage[I_, O_], given: I_) -> str:
         """The content key of a call, 64 hex digits."""
+        keyed = given.model_dump(mode="json", by_alias=True, exclude=set(stage.unkeyed))
         return digest_of_value(
             {
                 "stage": stage.name,
                 "version": stage.version,
-                "given": given.model_dump(mode="json", by_alias=True),
+                "given": keyed,
                 "tools": {tool: _version(tool) for tool in sorted(stage.tools)},
             }
         )
@@ -152,11 +188,12 @@ class Runner:
         """End the worker processes, so that they hold no memory and no CPU."""
         self.executor.close()
 
-    def _begin(self, stage: Stage[I_, O_], given: I_, subject: str, lane: str) -> _Pending[I_, O_]:
+    def _begin(self, stage: Stage[I_, O_], given: I_, subject: str, lane: str) -> Pending[I_, O_]:
         memoised = stage.kind in ("heavy", "measured")
         key = self.key(stage, given) if memoised else ""
-        pending = _Pending[I_, O_](given, Ran(stage.name, subject, None), key)
-        pending.kept = self._look_up(stage, key) if memoised else None
+        pending = Pending[I_, O_](given, Ran(stage.name, subject, None), key)
+        if memoised and stage.name not in self.again:
+            pending.kept = self._look_up(stage, key)
         if pending.kept is None and stage.kind == "heavy":
             label = pending.ran.label
             self.listener.update(label)
@@ -174,7 +211,7 @@ class Runner:
             )
         return pending
 
-    def _finish(self, stage: Stage[I_, O_], pending: _Pending[I_, O_]) -> O_ | Fault:
+    def _finish(self, stage: Stage[I_, O_], pending: Pending[I_, O_]) -> O_ | Fault:
         try:
             record, seconds = self._record(stage, pending)
         except HubkitError as error:
@@ -185,7 +222,7 @@ class Runner:
             self.listener.done(pending.ran.label, seconds)
         return record
 
-    def _record(self, stage: Stage[I_, O_], pending: _Pending[I_, O_]) -> tuple[O_, float | None]:
+    def _record(self, stage: Stage[I_, O_], pending: Pending[I_, O_]) -> tuple[O_, float | None]:
         if pending.kept is not None:
             return pending.kept, None
         if pending.future is not None:
@@ -194,10 +231,19 @@ class Runner:
             if made is None:
                 raise StoreError(f"the record of {pending.ran.label} vanished from the store")
             return made, seconds
+        if stage.kind != "measured":
+            return self._run_here(stage, pending)
+        self.listener.update(pending.ran.label, "waiting for its turn")
+        with self.store.alone():
+            # Whoever was inside before may have measured just this.
+            anew = stage.name in self.again
+            made = None if anew else self._look_up(stage, pending.key)
+            return self._run_here(stage, pending) if made is None else (made, None)
+
+    def _run_here(self, stage: Stage[I_, O_], pending: Pending[I_, O_]) -> tuple[O_, float]:
         watch = Stopwatch()
-        label = pending.ran.label
         with self.store.scratch() as scratch:
-            record = stage(pending.given, self.context(scratch, label))
+            record = stage(pending.given, self.context(scratch, pending.ran.label))
         if pending.key:
             self.store.put_record(pending.key, record)
         return record, watch.seconds
@@ -217,7 +263,7 @@ class Fault:
 
 
 @dataclass
-class _Pending(Generic[I_, O_]):
+class Pending(Generic[I_, O_]):
     """A call between its begin and its end."""
 
     given: I_

@@ -56,7 +56,9 @@ class Context:
 
 @dataclass(frozen=True)
 class Stage(Generic[I_, O_]):
-    """A registered stage. `tools` names the packages whose version is part of the key."""
+    """A registered stage. `tools` names the packages whose version is part of the key; `unkeyed`
+    the fields of the input that say where something is on this machine, not what it is, and so are
+    no part of it."""
 
     name: str
     version: int
@@ -65,6 +67,7 @@ class Stage(Generic[I_, O_]):
     gives: type[O_]
     function: Callable[[I_, Context], O_]
     tools: tuple[str, ...] = ()
+    unkeyed: tuple[str, ...] = ()
 
     def __call__(self, given: I_, ctx: Context) -> O_:
         return self.function(given, ctx)
@@ -78,11 +81,12 @@ def stage(
     takes: type[I_],
     gives: type[O_],
     tools: tuple[str, ...] = (),
+    unkeyed: tuple[str, ...] = (),
 ) -> Callable[[Callable[[I_, Context], O_]], Stage[I_, O_]]:
     """Declare a stage. Raise `version` whenever the same input would now give another output."""
 
     def declare(function: Callable[[I_, Context], O_]) -> Stage[I_, O_]:
-        return Stage(name, version, kind, takes, gives, function, tools)
+        return Stage(name, version, kind, takes, gives, function, tools, unkeyed)
 
     return declare
 

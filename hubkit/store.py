@@ -19,11 +19,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from hubkit.errors import StoreError
+from hubkit.errors import HubkitError, StoreError
 from hubkit.keys import digest_of_file, digest_of_value
 from hubkit.records import Artifact, FileRef, Record
 
 R = TypeVar("R", bound=Record)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_BYTES = 1 << 20  # with less than this free, a failure that nobody explains is the disk's
 
 
 @contextmanager
@@ -31,19 +34,44 @@ def disk_errors(root: Path) -> Iterator[None]:
     """Turn a full or read-only disk into an error that names the folder and the cure."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _is_full(error, root):
             raise StoreError(
                 f"no space left on the disk of {root}",
                 hint="Free some space, or set HUBKIT_HOME to a folder on a larger disk, and run the"
                 " same command again: finished stages are kept.",
             ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if isinstance(error, OSError) and _is_refused(error, root):
             raise StoreError(
                 f"cannot write below {root}: {error.strerror}",
                 hint="Set HUBKIT_HOME to a folder that you may write to.",
             ) from error
         raise
+
+
+def _is_refused(error: OSError, root: Path) -> bool:
+    """Whether we may not write below root; a file elsewhere that may not be read is not that."""
+    refused = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return refused and Path(str(error.filename)).is_relative_to(root)
+
+
+def _is_full(error: Exception, root: Path) -> bool:
+    """Whether an error comes of a full disk. Some libraries wrap the system's error in their own;
+    onnx writes files without looking, and stumbles over what is missing when it reads them."""
+    if isinstance(error, StoreError):
+        return False  # it says what it is
+    causes: list[BaseException] = [error]
+    for cause in causes:  # which may form a ring
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            return True
+        more = cause.__cause__ or cause.__context__
+        if more is not None and all(more is not one for one in causes):
+            causes.append(more)
+    if isinstance(error, HubkitError | OSError):
+        return False
+    with suppress(OSError):
+        return shutil.disk_usage(root).free < _FULL_BYTES
+    return False
 
 
 def _sync(path: Path) -> None:
@@ -104,9 +132,10 @@ class Store:
         with disk_errors(self.root):
             artifact = describe(folder)
             target = self._artifacts / artifact.digest
-            if target.is_dir():
+            if self.has(artifact):
                 shutil.rmtree(folder, ignore_errors=True)
                 return artifact
+            self._discard(target)
             for ref in artifact.files:
                 path = folder / ref.path
                 path.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
@@ -119,6 +148,20 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
             _sync(self._artifacts)
             return artifact
+
+    def _discard(self, target: Path) -> None:
+        """Take a damaged artifact away, in one step: nobody meets half of it."""
+        with suppress(FileNotFoundError), self.scratch() as scratch:
+            target.rename(scratch / target.name)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process that uses this store is inside, and keep them out."""
+        import fcntl
+
+        with disk_errors(self.root), (self.root / "alone.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # it ends with the process, however that ends
+            yield
 
     def path(self, artifact: Artifact) -> Path:
         """The artifact's folder. Its files are read-only: copy before changing.
@@ -154,7 +197,7 @@ class Store:
         """The record under a key; None when there is none, or when it is damaged or of an older
         form."""
         try:
-            text = (self._records / f"{key}.json").read_text(encoding="utf-8")
+            text = (self._records / f"{key}.json").read_bytes()
         except FileNotFoundError:
             return None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from hubkit.errors import DataError, ModelError
+from hubkit.errors import DataError, ModelError, RecipeError
 from hubkit.records import Artifact, Record
 from hubkit.stage import Context, stage
 
@@ -29,6 +29,10 @@ def write(given: Given, ctx: Context) -> Made:
     ctx.progress("writing", 1, 2)
     if given.fail == "model":
         raise ModelError("no such layer", hint="look at the layers")
+    if given.fail == "path":
+        raise ModelError(f"no such file: {ctx.scratch / 'weights.bin'}")
+    if given.fail == "recipe":
+        raise RecipeError("recipe.yaml:3: no such node")
     if given.fail == "data":
         raise DataError("no rows")
     if given.fail == "bug":

@@ -21,7 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("backends", "tasks", "hub", "executors", "cards", "demo"),
     ("stages", "benchmark_worker", "verify_worker"),
     ("runner",),
-    ("local_hub", "measuring", "pipeline", "preview", "folder"),
+    ("gate", "local_hub", "preparing", "measuring", "assembling", "pushing", "pipeline"),
+    ("preview", "folder"),
     ("cli", "__main__", "__init__"),
 )
 ADAPTERS = LAYERS[3]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from hubkit.errors import DataError, HubkitError, ModelError
+from hubkit.errors import DataError, HubkitError, ModelError, RecipeError, WorkerError
 from hubkit.executors.base import Call
 from hubkit.executors.local import LocalExecutor
 from hubkit.executors.worker import execute
-from hubkit.runner import Runner
+from hubkit.runner import Runner, WouldRun
 from hubkit.store import Store
 from tests.stages_for_tests import Given, Made, inline, write
 
@@ -78,15 +78,19 @@ def test_a_lost_artifact_is_made_again(runner: Runner) -> None:
     assert runner.store.has(again.artifact)
 
 
-@pytest.mark.parametrize("fail", ["model", "bug", "die"])
+@pytest.mark.parametrize("fail", ["model", "bug", "path"])
 def test_failures_are_told_and_not_stored(runner: Runner, fail: str) -> None:
     good, failed = runner.try_map(
         write, [(Given(text="a", fail=fail), "bad", "x"), (Given(text="a"), "good", "y")]
     )
     assert len(good) == 1
     assert [f.subject for f in failed] == ["bad"]
-    reason = {"model": "no such layer", "bug": "ZeroDivisionError: oops", "die": "killed"}
-    assert reason[fail] in failed[0].reason
+    reason = {
+        "model": "no such layer",
+        "bug": "ZeroDivisionError: oops",
+        "path": "no such file: weights.bin",  # without the folders of this machine
+    }
+    assert failed[0].reason.endswith(reason[fail])
     assert not runner.is_kept(write, Given(text="a", fail=fail))
 
 
@@ -94,8 +98,10 @@ def test_error_classes_cross_the_process(runner: Runner) -> None:
     with pytest.raises(ModelError, match="no such layer") as caught:
         runner.run(write, Given(text="a", fail="model"))
     assert caught.value.hint == "look at the layers"
-    with pytest.raises(DataError):  # the data's fault is every variant's: it ends the run
-        runner.try_map(write, [(Given(text="a", fail="data"), "v", "")])
+    # The data's or the recipe's fault is no variant's, nor is a killed process: it ends the run.
+    for fail, kind in (("data", DataError), ("recipe", RecipeError), ("die", WorkerError)):
+        with pytest.raises(kind):
+            runner.try_map(write, [(Given(text="a", fail=fail), "v", "")])
     with pytest.raises(HubkitError) as caught_bug:
         runner.run(write, Given(text="a", fail="bug"))
     assert "HUBKIT_DEBUG=1" in caught_bug.value.hint
@@ -105,6 +111,21 @@ def test_a_dead_lane_is_replaced(runner: Runner) -> None:
     with pytest.raises(HubkitError, match="ended with code -9"):
         runner.run(write, Given(text="a", fail="die"))
     assert runner.run(write, Given(text="a")).pid > 0
+
+
+def test_again_runs_what_is_kept(runner: Runner) -> None:
+    first = runner.run(write, Given(text="a"))
+    runner.close()
+    runner.again = frozenset({write.name})
+    assert runner.run(write, Given(text="a")).pid != first.pid
+
+
+def test_a_dry_run_computes_nothing(runner: Runner) -> None:
+    runner.dry = True
+    with pytest.raises(WouldRun) as caught:
+        runner.map(write, [(Given(text="a"), "it", ""), (Given(text="b"), "that", "")])
+    assert caught.value.labels == (f"{write.name} it", f"{write.name} that")
+    assert not runner.is_kept(write, Given(text="a"))
 
 
 def test_pure_stages_run_here(runner: Runner) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,9 @@ class DynamicQuantizer:
         operators = list(dict.fromkeys((*spec.operators_to_quantize, *_PRODUCTS)))
         reduce_range = _reduce_range(spec)
         _copy_companions(model, output)
-        with quiet():
+        with _own_copy(model, output) as copy, quiet():
             quantize_dynamic(
-                model / MODEL_FILE,
+                copy,
                 output / MODEL_FILE,
                 op_types_to_quantize=operators,
                 nodes_to_exclude=float_names(graph, plan, operators),
@@ -111,13 +112,13 @@ class StaticQuantizer:
         able = [*QDQRegistry, *(n.op for n in graph.nodes if n.op != "Constant")]
         check_operators(spec.operators_to_quantize, able, "static")
         plan = make_plan(graph, spec.operators_to_quantize, _with_mask_guard(graph, spec))
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix="calibration-") as scratch:
+        with _own_copy(model, output) as copy:
             ranges = activation_ranges(
-                model / MODEL_FILE,
+                copy,
                 calibration,
                 tensors=_tensors(graph, plan),
                 method=spec.calibration.method,
-                scratch=Path(scratch),
+                scratch=copy.parent,
             )
         reduce_range = _reduce_range(spec)
         _copy_companions(model, output)
@@ -185,6 +186,14 @@ def _every(graph: Graph) -> set[str]:
 
 def _reduce_range(spec: OnnxDynamic | OnnxStatic) -> bool:
     return needs_reduced_range() if spec.reduce_range is None else spec.reduce_range
+
+
+@contextmanager
+def _own_copy(model: Path, output: Path) -> Iterator[Path]:
+    """The model file in a folder of its own: onnxruntime writes beside what it reads, and that may
+    be a store's, which others read at the same time."""
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix="onnxruntime-") as folder:
+        yield Path(shutil.copyfile(model / MODEL_FILE, Path(folder) / MODEL_FILE))
 
 
 def _copy_companions(model: Path, output: Path) -> None:

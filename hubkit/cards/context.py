@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from markupsafe import Markup
 
 from hubkit.cards import snippets
+from hubkit.cards.command import Again, again
 from hubkit.cards.entry import Entry, entry_of
 from hubkit.cards.layout import FORMAT_NAMES, published_variants
 from hubkit.cards.tables import (
@@ -23,7 +24,10 @@ from hubkit.cards.tables import (
     speed_tables,
 )
 from hubkit.recipe import Recipe
-from hubkit.records import Format, Lock, Report
+from hubkit.records import Format, Interval, Lock, Report, Selection
+
+# As in the gate itself: a loss of just what is allowed is allowed.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,25 @@ class Verdict:
     baseline: Entry | None
     smaller: float | None  # times
     faster: float | None  # times, at the first point of the grid
+    refused: Shortfall | None  # what the gate would have refused it for, had it stood before it
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A loss larger than the gate allows, as a share of FP32's own value, with its interval."""
+
+    loss: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One FP32 model against the other: what the change of format alone does."""
+
+    entry: Entry
+    baseline: Entry
+    flips: int
+    max_abs_logit_diff: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,8 @@ class CardContext:
     bibtex: str | None
     published: tuple[Entry, ...]
     baselines: tuple[Entry, ...]
-    reference: Entry | None  # the FP32 model that flips and losses are counted against
+    reference: Entry | None  # the FP32 model that has a column in the table of scores
+    fp32_compared: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
     columns: tuple[Entry, ...]  # of the table of scores: what is published, then the reference
     scores: tuple[Line, ...]
@@ -80,7 +104,7 @@ class CardContext:
     calibrated: tuple[Entry, ...]  # published models that were calibrated
     snippets: tuple[Snippet, ...]
     fp32_snippet: str | None
-    command: str
+    again: Again  # how to make all this again
     pins: str  # base, dataset and recipe with their whole digests, a line each
     own_hub: bool  # the repository is not on the public Hub
     origin: str | None  # what the base model really is, where hubkit built it
@@ -104,13 +128,6 @@ def _metric_names(entries: tuple[Entry, ...]) -> tuple[str, ...]:
 def _grid(entries: tuple[Entry, ...]) -> tuple[tuple[int, int], ...]:
     points = [p for e in entries if e.timing for p in e.timing.points]
     return tuple(sorted({(p.batch_size, p.input_length) for p in points}))
-
-
-def _command(recipe: Recipe, lock: Lock, repo_id: str) -> str:
-    words = ["hubkit", "publish", recipe.name]
-    words += ["--demo"] if lock.demo else []
-    words += ["--repo-id", repo_id] if repo_id != recipe.publication.repo_id else []
-    return shlex.join(words)
 
 
 def _pins(lock: Lock) -> str:
@@ -137,11 +154,48 @@ def _snippets(
     return tuple(made)
 
 
-def _verdict(entry: Entry, baselines: tuple[Entry, ...], first: tuple[int, int] | None) -> Verdict:
+def _fp32_compared(baselines: tuple[Entry, ...]) -> tuple[Comparison, ...]:
+    by_name = {entry.variant.name: entry for entry in baselines}
+    return tuple(
+        Comparison(entry, by_name[paired.baseline], paired.flips, paired.max_abs_logit_diff)
+        for entry in baselines
+        if (paired := entry.scores.paired if entry.scores else None) and paired.baseline in by_name
+    )
+
+
+def _shortfall(
+    entry: Entry, baselines: tuple[Entry, ...], gate: Selection | None
+) -> Shortfall | None:
+    """How far a model that stood before no gate misses what the gate allows; None: it meets it."""
+    paired = entry.scores.paired if entry.scores else None
+    if gate is None or paired is None:
+        return None
+    if entry.variant.name in {candidate.variant for candidate in gate.candidates}:
+        return None
+    baseline = next((base for base in baselines if base.variant.name == paired.baseline), None)
+    metric = baseline.metric(gate.metric) if baseline else None
+    if (
+        metric is None
+        or metric.value <= 0
+        or paired.loss / metric.value <= gate.max_relative_loss + _ROUNDING
+    ):
+        return None
+    low, high = paired.loss_interval.low, paired.loss_interval.high
+    share = Interval(low=low / metric.value, high=high / metric.value)
+    return Shortfall(paired.loss / metric.value, share)
+
+
+def _verdict(
+    entry: Entry,
+    baselines: tuple[Entry, ...],
+    first: tuple[int, int] | None,
+    gate: Selection | None,
+) -> Verdict:
     same = (base for base in baselines if base.variant.format == entry.variant.format)
     baseline = next(same, next(iter(baselines), None))
     faster = entry.faster_than(baseline, *first) if first else None
-    return Verdict(entry, baseline, entry.smaller_than(baseline), faster)
+    refused = _shortfall(entry, baselines, gate)
+    return Verdict(entry, baseline, entry.smaller_than(baseline), faster, refused)
 
 
 def _metrics_by(method: str, columns: tuple[Entry, ...]) -> tuple[str, ...]:
@@ -155,9 +209,15 @@ def _metrics_by(method: str, columns: tuple[Entry, ...]) -> tuple[str, ...]:
 
 
 def build_context(
-    recipe: Recipe, notes: str, lock: Lock, report: Report, repo_id: str
+    recipe: Recipe,
+    notes: str,
+    lock: Lock,
+    report: Report,
+    repo_id: str,
+    shipped: Collection[str] = (),
 ) -> CardContext:
-    """Everything a template can name, from records alone."""
+    """Everything a template can name, from records alone. `shipped`: digests of recipes that come
+    with hubkit, which a name is enough to find."""
     chosen = published_variants(recipe, report)
     published = tuple(entry_of(variant, recipe, report) for variant in chosen.values())
     fp32 = [v for v in report.variants if v.precision == "fp32"]
@@ -183,7 +243,8 @@ def build_context(
         published=published,
         baselines=baselines,
         reference=reference,
-        verdicts=tuple(_verdict(entry, baselines, first) for entry in published),
+        fp32_compared=_fp32_compared(baselines),
+        verdicts=tuple(_verdict(entry, baselines, first, report.selection) for entry in published),
         columns=columns,
         scores=score_lines(columns, reference, metrics),
         metrics=metrics,
@@ -202,7 +263,7 @@ def build_context(
         calibrated=tuple(entry for entry in published if entry.variant.calibration),
         snippets=_snippets(published, recipe, lock, repo_id),
         fp32_snippet=fp32_onnx if recipe.publication.include_fp32_onnx else None,
-        command=_command(recipe, lock, repo_id),
+        again=again(recipe, lock, repo_id, shipped),
         pins=_pins(lock),
         own_hub=lock.demo or (lock.base.url or "").startswith("/"),
         origin=lock.base.origin or report.base.description,

@@ -36,6 +36,7 @@ _FILTERS = {
     "per_second": numbers.per_second,
     "ratio": numbers.ratio,
     "percent": numbers.percent,
+    "loss_share": numbers.loss_share,
     "probability": numbers.probability,
     "logit": numbers.logit,
 }

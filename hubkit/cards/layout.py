@@ -12,9 +12,9 @@ MODEL_FILES: dict[Format, str] = {"pytorch": "pytorch_model.bin", "onnx": "model
 FP32_ONNX_FOLDER, FP32_ONNX_NAME = "onnx", "model_fp32.onnx"
 FP32_ONNX_FILE = f"{FP32_ONNX_FOLDER}/{FP32_ONNX_NAME}"
 
+RECIPE_FILE = "recipe.json"
+
 FORMAT_NAMES: dict[Format, str] = {"pytorch": "PyTorch", "onnx": "ONNX"}
-
-
 _METRIC_NAMES = {"f1": "F1"}
 
 

@@ -74,6 +74,12 @@ def percent(fraction: float) -> str:
     return f"{fraction * 100:.4g} %"
 
 
+def loss_share(fraction: float) -> str:
+    """A relative loss as a percentage with two digits and its sign where it is a gain: −0.59 %."""
+    rounded = round(fraction * 100, 2)
+    return f"{'−' if rounded < 0 else ''}{abs(rounded):.2f} %"
+
+
 def probability(value: float | None) -> str:
     """A p-value: 0.82, 0.004, or below 0.001."""
     if value is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from hubkit.cards import numbers
 from hubkit.cards.entry import Entry
@@ -198,11 +198,10 @@ def round_spread(report: Report) -> Spread | None:
     if not rounds:
         return None
     spreads = [(max(one) - min(one)) * len(one) / sum(one) for one in rounds]
-    median = statistics.median(spreads)
-    largest = max(spreads)
+    middle, largest = median(spreads), max(spreads)
     # In whole per cent: how two or three rounds differ is itself not known better.
     return Spread(
-        numbers.percent(round(median, 2)),
+        numbers.percent(round(middle, 2)),
         numbers.percent(round(largest, 2)),
-        large=median > _LARGE_SPREAD,
+        large=middle > _LARGE_SPREAD,
     )

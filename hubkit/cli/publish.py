@@ -38,6 +38,15 @@ def publish(
         bool,
         typer.Option("--dry-run", help="Show what would run and what would change on the Hub."),
     ] = False,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--again",
+            metavar="STAGE",
+            help="Run this stage anew, kept or not: benchmark, when the machine was busy.",
+            show_default=False,
+        ),
+    ] = None,
     format_: FormatOption = "human",
 ) -> None:
     """Quantize, evaluate, benchmark, describe and publish a recipe's model, and verify it.
@@ -63,6 +72,7 @@ def publish(
             endpoint=endpoint,
             tag_name=tag,
             private=private,
+            again=again or (),
             listener=steps,
         )
     show_published(published)

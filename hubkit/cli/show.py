@@ -78,10 +78,10 @@ def show_published(done: Published) -> None:
     for text in loading_texts(done):
         out.data("")
         out.data(text)
-    if found.material.lock.demo:
-        from hubkit.local_hub import demo_hub_pid
+    from hubkit.local_hub import demo_hub_pid
 
-        out.info(f"\nThe embedded Hub goes on running; `kill {demo_hub_pid()}` ends it.")
+    if (pid := demo_hub_pid(done.endpoint)) is not None:
+        out.info(f"\nThe embedded Hub goes on running; `kill {pid}` ends it.")
 
 
 def _sentence(done: Published) -> str:
@@ -257,6 +257,11 @@ def show_pushed(pushed: Pushed, verified: Verified | None, tagged: Tagged | None
         )
         return
     out.info("One commit." if pushed.made_commit else "Nothing had changed, no commit.")
+    if verified is None:
+        out.info("Verified before.")
+    else:
+        for check in verified.formats:
+            out.info(f"{check.format}: {'verified' if check.checked else check.reason}")
     out.data(pushed.url)
 
 

@@ -27,7 +27,7 @@ from hubkit.output import output
 
 if TYPE_CHECKING:
     from hubkit.folder import LabelledData
-    from hubkit.measuring import Origins
+    from hubkit.preparing import Origins
     from hubkit.recipe_file import LoadedRecipe
     from hubkit.runner import Runner
 
@@ -39,8 +39,8 @@ def _opened(
     """A session on a recipe, or on a model folder with its dataset."""
     from hubkit.errors import UsageError
     from hubkit.folder import folder_recipe, is_model_folder
-    from hubkit.measuring import NO_ORIGINS
     from hubkit.pipeline import running, session
+    from hubkit.preparing import NO_ORIGINS
 
     with output().steps() as steps:
         if not is_model_folder(target):
@@ -86,8 +86,9 @@ def quantize(
     """Make the INT8 variants; of a model folder, ONNX dynamic INT8, which needs no data."""
     from hubkit.cli.show import show_variants
     from hubkit.folder import folder_variants, is_model_folder
-    from hubkit.measuring import CalibrationRows, optimize, prepare
+    from hubkit.measuring import CalibrationRows, optimize
     from hubkit.pipeline import running
+    from hubkit.preparing import prepare
 
     if is_model_folder(target):
         with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
@@ -115,7 +116,8 @@ def evaluate(
 ) -> None:
     """Score every variant and both FP32 baselines on the whole evaluation split."""
     from hubkit.cli.show import show_scores
-    from hubkit.measuring import CalibrationRows, optimize, prepare, score
+    from hubkit.measuring import CalibrationRows, optimize, score
+    from hubkit.preparing import prepare
 
     data = _data(dataset, text_column, label_column, splits)
     with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
@@ -137,8 +139,9 @@ def benchmark(
     """Time every variant and both FP32 baselines, one at a time, and write the machine down."""
     from hubkit.cli.show import show_timings
     from hubkit.folder import folder_variants, is_model_folder
-    from hubkit.measuring import CalibrationRows, optimize, prepare, time
+    from hubkit.measuring import CalibrationRows, optimize, time
     from hubkit.pipeline import running
+    from hubkit.preparing import prepare
     from hubkit.recipe import Benchmark
 
     if is_model_folder(target):
@@ -172,12 +175,20 @@ def card(
     format_: FormatOption = "human",
 ) -> None:
     """Print the model card; with --output, write the whole bundle that `publish` would push."""
+    from hubkit.assembling import assemble
     from hubkit.cli.show import show_card
-    from hubkit.measuring import assemble, measure
+    from hubkit.errors import UsageError
+    from hubkit.measuring import measure
 
     data = _data(dataset, text_column, label_column, splits)
     with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
-        wanted = repo_id or loaded.recipe.publication.repo_id or f"USER/{loaded.recipe.name}-int8"
+        wanted = repo_id or loaded.recipe.publication.repo_id
+        if wanted is None and into is not None:
+            raise UsageError(
+                "the bundle's card must name its repository",
+                hint="Add --repo-id USER/NAME, or set publication.repo_id in the recipe.",
+            )
+        wanted = wanted or f"USER/{loaded.recipe.name}-int8"
         ready = assemble(run, loaded, measure(run, loaded, origins), wanted)
         show_card(run.store, ready, into)
 
@@ -199,7 +210,8 @@ def push(
 ) -> None:
     """Push a bundle folder in one commit, or in none where nothing differs, and verify it."""
     from hubkit.cli.show import show_pushed
-    from hubkit.pipeline import push_folder, running
+    from hubkit.pipeline import running
+    from hubkit.pushing import push_folder
 
     with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
         done = push_folder(run, folder, repo_id, private=private, tag_name=tag)

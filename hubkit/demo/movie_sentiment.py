@@ -114,7 +114,7 @@ it on the spot as the input of its demo.
 
 - Labels: 0 `NEGATIVE`, 1 `POSITIVE`
 - Accuracy on the validation split: {validation_accuracy:.3f} ({movies.VALIDATION_ROWS:,} sentences)
-- Use it to try tools with. It was trained for about two minutes.
+- Use it to try tools with.
 
 ## Where it comes from
 

@@ -156,7 +156,8 @@ of its human ratings.
 The file `movieReviewSnippets_GroundTruth.txt` in `additional_resources/hutto_ICWSM_2014.tar.gz` of
 the Python package {MOVIES.package} {MOVIES.version} (source archive, SHA-256
 `{MOVIES.sha256}`; MIT licence).
-Its sentences were cut from film reviews collected by Pang & Lee and rated by people for VADER.
+Its sentences are from the corpus of film reviews that SST was built on, rated anew by people for
+VADER.
 
 ## What hubkit did to it
 
@@ -165,7 +166,7 @@ Its sentences were cut from film reviews collected by Pang & Lee and rated by pe
 2. A sentence that occurs again was left out.
 3. The rest was shuffled with the seed {SEED} and split.
 
-This is not SST-2. Both have sentences of the same reviews in them, labelled by other people.
+This is not SST-2: the corpus is the same, the labels are from other people's ratings.
 
 ## Citation
 

@@ -10,7 +10,7 @@ import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
-from hubkit.errors import HubkitError
+from hubkit.errors import HubkitError, WorkerError
 from hubkit.executors.base import Call
 from hubkit.executors.worker import error_from
 from hubkit.output import Stopwatch
@@ -109,7 +109,7 @@ class _Lane:
         self._log.seek(max(0, self._log.tell() - 2000))
         tail = self._log.read().decode(errors="replace").strip()
         killed = " (killed: often for want of memory)" if code == -9 else ""
-        return HubkitError(
+        return WorkerError(
             f"the process that ran stage {call.stage} ended with code {code}{killed}"
             + (f"\n{tail}" if tail else ""),
             hint="Run the same command again: finished stages are kept.",

@@ -8,8 +8,9 @@ import re
 import shutil
 from pathlib import Path
 
-from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES
+from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
 from hubkit.errors import HubkitError, ModelError
+from hubkit.hub.manifest import SUMS, format_sums
 from hubkit.keys import files_of
 from hubkit.recipe import Recipe
 from hubkit.records import (
@@ -24,9 +25,8 @@ from hubkit.records import (
 )
 from hubkit.stage import Context, stage
 from hubkit.stages.merged_config import merged_config
-from hubkit.stages.report import record_json
+from hubkit.stages.report import record_json, value_json
 
-SUMS = "SHA256SUMS"
 _TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -42,8 +42,11 @@ _TOKENIZER_FILES = (
 )
 _LICENCE = re.compile(r"^(LICENSE|LICENCE|NOTICE)(\.\w+)?$", re.IGNORECASE)
 _MACHINE_PATH = re.compile(r"^(/[\w.@+-]+/|~/|[A-Za-z]:[\\/]|file://)")
-# Free text and addresses on a Hub, whatever they begin with; and a tokenizer's vocabulary.
-_NOT_PATHS = ("primary", "secondary", "url")
+# Free text, addresses on a Hub and names of ONNX nodes, whatever they begin with; and a tokenizer's
+# vocabulary.
+_NOT_PATHS = ("primary", "secondary", "url", "card", "node_exclusion")
+# 1e-05 at the end of a line, where no text can end: to YAML 1.1, unlike JSON, it is no number.
+_DOTLESS = re.compile(r"(?m)(?<= )(-?\d+)(e[+-]\d+,?)$")
 _VOCABULARIES = ("tokenizer.json", "vocab.json")
 
 
@@ -60,7 +63,7 @@ class BundleInput(Record):
     fp32_onnx: Variant | None = None  # needed where the recipe publishes it
 
 
-@stage("bundle", version=1, kind="pure", takes=BundleInput, gives=Bundle)
+@stage("bundle", version=2, kind="pure", takes=BundleInput, gives=Bundle)
 def bundle(given: BundleInput, ctx: Context) -> Bundle:
     """The repository's root as an artifact, SHA256SUMS over all the rest of it included.
 
@@ -83,12 +86,27 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
         _place(folders["pytorch"] / "inc_config.json", root / "inc_config.json")
     _write(root / "results.json", record_json(given.report))
     _write(root / "lock.json", record_json(given.lock))
+    _write(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
     _write(root / given.card.path, given.card.text)
     _refuse_silent_fp32(root)
     _refuse_machine_paths(root)
-    sums = "".join(f"{sha}  {path}\n" for path, sha in files_of(root).items())
-    _write(root / SUMS, sums)
+    _write(root / SUMS, format_sums(files_of(root)))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+
+
+def recipe_json(recipe: Recipe, lock: Lock) -> str:
+    """recipe.json: the recipe as used, with its defaults written out and the demo laid over it.
+
+    It is a recipe that `load_recipe` takes, with the digest that lock.json has; but of what was
+    local only the name is left, so that it has to lie beside it.
+    """
+    # With its shape as `hubkit.recipe_file` digests it.
+    value = recipe.model_dump(mode="json", by_alias=True, exclude={"demo"})
+    if recipe.base.source == "local":
+        value["base"]["path"] = lock.base.id
+    if recipe.dataset.source == "local":
+        value["dataset"]["path"] = lock.dataset.id
+    return _DOTLESS.sub(r"\1.0\2", value_json(value))
 
 
 def _wanted(given: BundleInput) -> dict[Format, Variant]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from markupsafe import Markup
 from pydantic import Field
 
+from hubkit.cards.command import shipped_digests
 from hubkit.cards.context import build_context
 from hubkit.cards.environment import render
 from hubkit.cards.front_matter import front_matter
 from hubkit.keys import digest_of_folder
 from hubkit.paths import templates_dir
 from hubkit.recipe import Recipe
-from hubkit.records import CardText, Lock, Record, Report
+from hubkit.records import CardText, Lock, Record, Report, Sha
 from hubkit.stage import Context, stage
 
 # Stands for the author's notes while the rest is tidied, so that they reach the card byte for byte.
@@ -32,14 +33,26 @@ class CardInput(Record):
     report: Report
     repo_id: str
     templates: str = Field(default_factory=templates_digest)
+    # Whether a name is enough to find the recipe again.
+    shipped: tuple[Sha, ...] = Field(default_factory=shipped_digests)
 
 
-def render_card(recipe: Recipe, notes: str, lock: Lock, report: Report, repo_id: str) -> str:
+def render_card(
+    recipe: Recipe,
+    notes: str,
+    lock: Lock,
+    report: Report,
+    repo_id: str,
+    *,
+    shipped: tuple[str, ...] | None = None,
+) -> str:
     """The README.md of a publication: front matter and Markdown, ending in one line break.
 
-    Reads no clock, no network and no model. Raises TemplateError with template and line.
+    Reads no clock, no network and no model. `shipped`: digests of the recipes that can be published
+    by name, by default those of this hubkit. Raises TemplateError with template and line.
     """
-    context = build_context(recipe, notes, lock, report, repo_id)
+    known = shipped_digests() if shipped is None else shipped
+    context = build_context(recipe, notes, lock, report, repo_id, known)
     names = context.names() | ({"notes": _NOTES} if context.notes else {})
     body = _tidy(render(f"card/{recipe.task}.md.j2", names))
     return f"{front_matter(context)}\n{body.replace(_NOTES, context.notes)}"
@@ -63,7 +76,7 @@ def _tidy(body: str) -> str:
 
 @stage(
     "card",
-    version=1,
+    version=2,
     kind="pure",
     takes=CardInput,
     gives=CardText,
@@ -71,5 +84,12 @@ def _tidy(body: str) -> str:
 )
 def card(given: CardInput, ctx: Context) -> CardText:
     """The English card."""
-    text = render_card(given.recipe, given.notes, given.lock, given.report, given.repo_id)
+    text = render_card(
+        given.recipe,
+        given.notes,
+        given.lock,
+        given.report,
+        given.repo_id,
+        shipped=given.shipped,
+    )
     return CardText(text=text)

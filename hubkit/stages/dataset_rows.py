@@ -121,8 +121,8 @@ def _load(
             yield split, _split(builder, split, spec)
     except ConnectionError as error:  # of `datasets`, which drops what was the cause
         raise requests.ConnectionError(str(error)) from error
-    except (ValueError, RuntimeError, FileNotFoundError, DatasetsError) as error:
-        if _is_of_the_network(error):
+    except (ValueError, RuntimeError, OSError, DatasetsError) as error:
+        if _is_of_the_network(error) or _is_of_the_disk(error):
             raise
         raise DataError(
             f"{place.name} cannot be read: {_reason(error)}",
@@ -149,6 +149,12 @@ def _is_of_the_network(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return False
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    # pyarrow raises OSError for a damaged file too, without the system's number.
+    missing = isinstance(error, FileNotFoundError)
+    return isinstance(error, OSError) and error.errno is not None and not missing
 
 
 def _reason(error: BaseException) -> str:

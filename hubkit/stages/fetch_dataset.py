@@ -53,6 +53,7 @@ class _Picked:
     takes=FetchDatasetInput,
     gives=Dataset,
     tools=("datasets", "pyarrow"),
+    unkeyed=("path",),
 )
 def fetch_dataset(given: FetchDatasetInput, ctx: Context) -> Dataset:
     """eval.parquet, in the order of its split, and calibration.parquet, drawn with the seed.

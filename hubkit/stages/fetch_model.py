@@ -7,6 +7,8 @@ import math
 import shutil
 from pathlib import Path
 
+from pydantic import BaseModel, TypeAdapter
+
 from hubkit.errors import ModelError
 from hubkit.recipe import TaskName
 from hubkit.records import BaseModelInfo, Record, Source
@@ -41,6 +43,7 @@ class FetchModelInput(Record):
     takes=FetchModelInput,
     gives=BaseModelInfo,
     tools=("safetensors", "torch", "transformers"),
+    unkeyed=("path",),
 )
 def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
     """The model that `source` pins, as an artifact, and what its configuration says of it.
@@ -145,20 +148,41 @@ class _Download:
         )
 
 
+class _Tensor(BaseModel):
+    """What the header of a safetensors file says of a tensor; offsets count from its end."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+_HEADER = TypeAdapter(dict[str, _Tensor])
+
+
 def _parameters(path: Path) -> int:
     """Number of weights in a safetensors file, from its header alone (format: 8 bytes little-endian
-    length, then that many bytes of JSON; huggingface/safetensors)."""
+    length, then that many bytes of JSON, then the data; huggingface/safetensors).
+
+    Raises ModelError where it is no such file, or not whole, as after a download that was cut off.
+    """
+    size = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= path.stat().st_size:
-            raise ModelError(
-                f"{path.name} is no safetensors file",
-                hint="Save the model again with save_pretrained.",
-            )
-        header = json.loads(stream.read(length))
+        text = stream.read(length) if length <= size else b""
+    try:
+        header = json.loads(text)
+        header.pop("__metadata__", None)
+        tensors = _HEADER.validate_python(header)
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{path.name} is no safetensors file",
+            hint="Copy or download it again, or save the model again with save_pretrained.",
+        ) from error
+    whole = 8 + length + max((t.data_offsets[1] for t in tensors.values()), default=0)
+    if size != whole:
+        raise ModelError(
+            f"{path.name} is not whole: it has {size:,} bytes, and its header tells of {whole:,}",
+            hint="Copy or download it again, or save the model again with save_pretrained.",
+        )
     # Integer tensors are buffers, such as position ids.
-    return sum(
-        math.prod(tensor["shape"])
-        for name, tensor in header.items()
-        if name != "__metadata__" and "F" in tensor["dtype"]
-    )
+    return sum(math.prod(tensor.shape) for tensor in tensors.values() if "F" in tensor.dtype)

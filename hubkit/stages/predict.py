@@ -35,6 +35,7 @@ class PredictInput(Record):
     variant: Variant
     encoded: Encoded
     batch_size: Annotated[int, Field(ge=1)]
+    cpu: tuple[str, ...] = ()  # flags of the CPU that runs it: INT8 kernels do not all round alike
 
 
 @stage(

@@ -66,7 +66,7 @@ def plan_push(given: PushInput, ctx: Context) -> Plan:
     """What `push` would change, by reading the Hub alone; without a token, as far as anybody may
     see."""
     hub = connect(ctx.endpoint, ctx.token)
-    repo_id = _full_id(hub, given.repo_id) if hub.token else given.repo_id
+    repo_id = writable_id(hub, given.repo_id) if hub.token else given.repo_id
     branch = given.branch or MAIN
     state = hub.state(repo_id, branch, kind=given.kind)
     folder = ctx.store.path(given.bundle)
@@ -81,7 +81,7 @@ def push_to(hub: Hub, given: PushInput, ctx: Context) -> Pushed:
     """
     branch = given.branch or MAIN
     with outcome("nothing was pushed"):
-        repo_id = _full_id(hub, given.repo_id)
+        repo_id = writable_id(hub, given.repo_id)
     for _ in range(1 + _AGAIN):
         with outcome("nothing was pushed"):
             state = _make_room(hub, given, repo_id, branch)
@@ -111,7 +111,7 @@ def push(given: PushInput, ctx: Context) -> Pushed:
 
 def tag_on(hub: Hub, given: TagInput) -> Tagged:
     """`tag` on a Hub that is connected already."""
-    repo_id = _full_id(hub, given.repo_id)
+    repo_id = writable_id(hub, given.repo_id)
     made = False
     at = hub.tags(repo_id, kind=given.kind).get(given.tag)
     if at is None:
@@ -139,7 +139,11 @@ def tag(given: TagInput, ctx: Context) -> Tagged:
     return tag_on(connect(ctx.endpoint, ctx.token), given)
 
 
-def _full_id(hub: Hub, repo_id: str) -> str:
+def writable_id(hub: Hub, repo_id: str) -> str:
+    """USER/NAME of a repository, with the account's name where it has none.
+
+    Raises HubError where there is no token, or one that may only read.
+    """
     account = hub.account()
     full = repo_id if "/" in repo_id else f"{account.name}/{repo_id}"
     if account.role == "read":

@@ -94,7 +94,11 @@ def report(given: ReportInput, ctx: Context) -> Report:
 
 def record_json(record: Record) -> str:
     """A record as a file: sorted keys, one value a line, equal bytes for equal records."""
-    value = record.model_dump(mode="json", by_alias=True)
+    return value_json(record.model_dump(mode="json", by_alias=True))
+
+
+def value_json(value: object) -> str:
+    """A plain value as a file, in the form of `record_json`."""
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

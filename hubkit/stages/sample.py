@@ -36,6 +36,7 @@ class SampleInput(Record):
     published: dict[Format, Variant]
     count: Annotated[int, Field(ge=1)] = 16
     seed: int = 13
+    cpu: tuple[str, ...] = ()  # as in PredictInput
 
 
 @stage(

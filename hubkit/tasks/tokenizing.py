@@ -141,7 +141,10 @@ def _json(path: Path) -> Settings:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ModelError(f"{path.name} of the model is not JSON: {error}") from error
+        raise ModelError(
+            f"{path.name} of the model is not JSON: {error}",
+            hint="Copy or download it again, or save it again with tokenizer.save_pretrained.",
+        ) from error
     return found if isinstance(found, dict) else {}
 
 

@@ -41,6 +41,11 @@ def test_numbers_read_as_people_write_them(made: str, expected: str) -> None:
     assert made == expected
 
 
+def test_a_relative_loss_keeps_two_digits_and_the_sign_of_a_gain() -> None:
+    shown = [numbers.loss_share(value) for value in (0.03464, -0.00594, -0.000001, 0.0)]
+    assert shown == ["3.46 %", "−0.59 %", "0.00 %", "0.00 %"]
+
+
 @pytest.mark.parametrize(
     "show",
     [

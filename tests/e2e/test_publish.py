@@ -24,6 +24,7 @@ FILES = {
     "lock.json",
     "model.onnx",
     "pytorch_model.bin",
+    "recipe.json",
     "results.json",
     "special_tokens_map.json",
     "tokenizer.json",

@@ -69,8 +69,8 @@ def _published(
     world = World(root, server, switch)
     world.write()
     switch.heal()
-    world.first = world.publish()
-    assert world.first.code == 0, world.first.err
+    done = world.publish()
+    assert done.code == 0, done.out + done.err
     return world
 
 

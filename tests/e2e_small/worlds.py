@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+import requests
 import yaml
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import HfApi
 
 from hubkit.hub.server.embedded import EmbeddedHub
+from hubkit.hub.server.git import GitRepo
 from tests.hub_client.hubs import Switchboard
 from tests.tiny import WORDS
 
@@ -57,8 +57,6 @@ def labelled(model: Path, texts: Sequence[str]) -> list[tuple[str, int]]:
 
 def write_csv(path: Path, rows: Sequence[tuple[str, object]]) -> None:
     """A data file with the columns sentence and label."""
-    import csv
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -97,11 +95,17 @@ def tiny_recipe(**changes: object) -> Recipe:
     return {**recipe, **changes}
 
 
+def dataset(**changes: object) -> Recipe:
+    """The dataset of the recipe, changed."""
+    spec = tiny_recipe()["dataset"]
+    assert isinstance(spec, dict)
+    return {**spec, **changes}
+
+
 @dataclass
 class Done:
     """A command that has ended."""
 
-    args: tuple[str, ...]
     code: int
     out: str
     err: str
@@ -128,7 +132,6 @@ class World:
     switch: Switchboard
     repo: str = REPO
     token: str | None = TOKENS["writer"]
-    outputs: list[Done] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -143,6 +146,14 @@ class World:
         return self.root / "recipe"
 
     @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / "data" / "validation.csv"
+
+    @property
     def recipe(self) -> Path:
         return self.folder / "recipe.yaml"
 
@@ -152,8 +163,9 @@ class World:
         self.recipe.write_text(text, encoding="utf-8")
 
     def environment(self, **more: str) -> dict[str, str]:
-        drop = ("HF_", "HUBKIT_", "HUGGING")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+        """A user's, without what the machine of the tests has of its own."""
+        own = ("HF_", "HUBKIT_", "HUGGING")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(own)}
         kept |= {
             "HUBKIT_HOME": str(self.home),
             "HF_HOME": str(self.root / "hf"),
@@ -177,57 +189,61 @@ class World:
             start_new_session=True,
         )
 
+    def end(self, process: subprocess.Popen[str]) -> Done:
+        """Wait for a process; it printed neither a token nor a traceback."""
+        try:
+            out, err = process.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        for token in TOKENS.values():
+            assert token not in out + err
+        assert "Traceback" not in out + err, out + err
+        return Done(process.returncode, out, err)
+
     def hubkit(self, *args: str, **more: str) -> Done:
         """`hubkit ARGS` to its end."""
         return self.end(self.start(*args, **more))
 
-    def end(self, process: subprocess.Popen[str], timeout: float = 120) -> Done:
-        """Wait for a process; nothing that it printed holds a token."""
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        args = process.args
-        assert isinstance(args, list)
-        done = Done(tuple(args[3:]), process.returncode, out, err)
-        self.outputs.append(done)
-        for token in TOKENS.values():
-            assert token not in out + err
-        assert "Traceback" not in out + err, out + err
-        return done
-
     def publish(self, *args: str, style: str = "json", **more: str) -> Done:
+        """`hubkit publish` of the recipe to its end."""
         return self.hubkit(*self.publishing(*args, style=style), **more)
 
     def publishing(self, *args: str, style: str = "json") -> tuple[str, ...]:
+        """The arguments of `hubkit publish`."""
         return ("publish", str(self.folder), "--repo-id", self.repo, "--format", style, *args)
 
+    def lacks(self) -> list[str]:
+        """What a publication would have to run now, before the push: what the store has not."""
+        found = self.publish("--dry-run").json()["would_run"]
+        assert isinstance(found, list)
+        return [label for label in found if label not in ("push", "verify")]
+
     def api(self) -> HfApi:
+        """A client that hubkit has no part in."""
         return HfApi(self.server.endpoint, token=TOKENS["writer"])
 
-    def titles(self, repo: str | None = None) -> list[str]:
+    def titles(self) -> list[str]:
         """Titles of the commits on main, newest first; empty where there is no repository."""
-        if not self.api().repo_exists(repo or self.repo):
+        if not self.api().repo_exists(self.repo):
             return []
-        return [commit.title for commit in self.api().list_repo_commits(repo or self.repo)]
+        return [commit.title for commit in self.api().list_repo_commits(self.repo)]
 
-    def files(self) -> dict[str, bytes]:
-        """Path -> content of every file on main."""
-        import requests
+    def file(self, path: str) -> bytes:
+        """A file of main."""
+        url = f"{self.server.endpoint}/{self.repo}/resolve/main/{path}"
+        header = {"Authorization": f"Bearer {TOKENS['writer']}"}
+        answer = requests.get(url, headers=header, timeout=20)
+        answer.raise_for_status()
+        return answer.content
 
-        api, found = self.api(), {}
-        for path in api.list_repo_files(self.repo):
-            url = f"{self.server.endpoint}/{self.repo}/resolve/main/{path}"
-            found[path] = requests.get(url, headers=_authorized(), timeout=20).content
-        return found
-
-    def edit(self, path: str, data: bytes) -> None:
-        """Somebody else's commit."""
-        self.api().create_commit(
-            self.repo, [CommitOperationAdd(path, data)], commit_message=f"edit {path}"
-        )
-
-
-def _authorized() -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {TOKENS['writer']}"}
+    def intrude(self, path: str) -> None:
+        """Somebody else's commit, straight into the repository: a Hub that waits for us cannot
+        answer another client."""
+        with GitRepo(self.server.root / "repos" / "models" / f"{self.repo}.git") as git:
+            head = git.ref("refs/heads/main")
+            assert head is not None
+            files = {name: entry.oid for name, entry in git.files(head).items()}
+            files[path] = git.write_blob(b"of somebody else")
+            made = git.write_commit(git.write_tree(files), [head], "somebody", f"edit {path}")
+            assert git.move_ref("refs/heads/main", head, made)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hubkit.errors import HubkitError, ModelError
+from hubkit.errors import HubkitError, ModelError, RecipeError
+from hubkit.recipe_file import load_recipe
 from hubkit.records import (
     Artifact,
     BaseModelInfo,
@@ -24,7 +25,7 @@ from hubkit.records import (
     Variant,
 )
 from hubkit.stage import Context
-from hubkit.stages.bundle import BundleInput, bundle
+from hubkit.stages.bundle import BundleInput, bundle, recipe_json
 from hubkit.store import Store
 from tests.cards.examples import REPO_ID, make_base, make_lock, make_recipe, make_report
 from tests.tiny import SENTENCES, make_tiny_model
@@ -121,6 +122,7 @@ def test_what_is_in_it(shop: Workshop) -> None:
         "lock.json",
         "model.onnx",
         "pytorch_model.bin",
+        "recipe.json",
         "results.json",
         "tokenizer.json",
         "vocab.txt",
@@ -130,6 +132,56 @@ def test_what_is_in_it(shop: Workshop) -> None:
     assert (root / "README.md").read_text().endswith("# Card\n")
     assert Report.model_validate_json((root / "results.json").read_text()) == make_report()
     assert Lock.model_validate_json((root / "lock.json").read_text()) == make_lock()
+
+
+@pytest.mark.parametrize("demo", [False, True])
+def test_the_published_recipe_is_the_one_that_was_used(shop: Workshop, demo: bool) -> None:
+    used = load_recipe("distilbert-sst2", demo=demo)
+    _, root = shop.run(recipe=used.recipe)
+    again = load_recipe(str(root / "recipe.json"))
+    assert again.digest == used.digest
+    assert again.recipe == used.recipe.model_copy(update={"demo": None})
+    assert (root / "recipe.json").read_text() == recipe_json(again.recipe, make_lock())
+
+
+@pytest.mark.parametrize("allowed", [0, 1e-05, 1.5e-07, 0.01])
+def test_numbers_of_the_published_recipe_are_numbers_in_yaml_too(
+    shop: Workshop, allowed: float
+) -> None:
+    _, root = shop.run(recipe=make_recipe(gates={"max_relative_loss": allowed}))
+    assert load_recipe(str(root / "recipe.json")).recipe.gates.max_relative_loss == allowed
+
+
+def test_of_what_was_local_only_the_name_is_published(shop: Workshop) -> None:
+    lock = make_lock()
+    lock = lock.model_copy(
+        update={
+            "base": lock.base.model_copy(update={"source": "local", "id": "model", "url": None}),
+            "dataset": lock.dataset.model_copy(update={"source": "local", "id": "rows.csv"}),
+        }
+    )
+    data = {
+        "source": "local",
+        "path": "/home/me/rows.csv",
+        "data_keys": {"primary": "text"},
+        "ref_keys": ["label"],
+    }
+    recipe = make_recipe(base={"source": "local", "path": "../../me/model"}, dataset=data)
+    _, root = shop.run(recipe=recipe, lock=lock)
+    text = (root / "recipe.json").read_text()
+    assert "me/" not in text
+    value = json.loads(text)
+    assert (value["base"]["path"], value["dataset"]["path"]) == ("model", "rows.csv")
+    with pytest.raises(RecipeError, match=r"model: no folder with a config\.json"):
+        load_recipe(str(root / "recipe.json"))
+
+
+def test_names_of_nodes_and_prose_are_no_paths_of_this_machine(shop: Workshop) -> None:
+    variants = [{"kind": "onnx-dynamic", "node_exclusion": ["/distilbert/layer.0/MatMul"]}]
+    recipe = make_recipe(
+        variants=[*variants, {"kind": "inc-static"}], card={"caveats": "/r/movies is rougher."}
+    )
+    shop.run(recipe=recipe)
 
 
 def test_never_safetensors_beside_the_int8_state_dict(shop: Workshop) -> None:

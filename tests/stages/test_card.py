@@ -16,14 +16,24 @@ from typing import NoReturn
 
 import pytest
 
+from hubkit.demo.movie_sentiment import HOW
 from hubkit.errors import HubkitError
 from hubkit.recipe import Recipe
-from hubkit.records import Failed, Lock, Report
+from hubkit.recipe_file import load_recipe
+from hubkit.records import CalibrationInfo, Failed, Lock, Report
 from hubkit.stage import Context
 from hubkit.stages import card as module
 from hubkit.stages.card import CardInput, card, render_card
 from hubkit.store import Store
-from tests.cards.examples import NOTES, RECIPE, REPO_ID, make_lock, make_recipe, make_report
+from tests.cards.answers import compared
+from tests.cards.examples import (
+    NOTES,
+    RECIPE,
+    REPO_ID,
+    make_lock,
+    make_recipe,
+    make_report,
+)
 from tests.cards.markdown import headings, html_tokens, links, table_lines, tables, visible
 
 MISSING = "Not provided by the author."
@@ -50,8 +60,15 @@ def text_of(
     lock: Lock | None = None,
     report: Report | None = None,
 ) -> str:
+    """The card of the example, whose recipe is taken for one that comes with hubkit."""
+    lock = lock or make_lock()
     return render_card(
-        recipe or make_recipe(), notes, lock or make_lock(), report or make_report(), REPO_ID
+        recipe or make_recipe(),
+        notes,
+        lock,
+        report or make_report(),
+        REPO_ID,
+        shipped=(lock.recipe_digest,),
     )
 
 
@@ -123,7 +140,7 @@ def test_scores_are_those_of_the_records() -> None:
         "0.8650 (0.842–0.885)",
         "0.8660 (0.843–0.886)",
     ]
-    assert row(text, "Model size (MB)") == ["23.5", "23.1", "90.9"]
+    assert row(text, "Model size (MB)") == ["23.5", "23.1", "91.0"]
     assert row(text, "Predictions unlike FP32") == ["46", "27", "–"]
     assert row(text, "Loss of accuracy") == ["+0.0040", "+0.0010", "–"]
     assert "Wilson score for Accuracy; bootstrap over the examples for F1" in text
@@ -131,18 +148,73 @@ def test_scores_are_those_of_the_records() -> None:
 
 def test_candidates_are_shown_with_the_gates_reasons() -> None:
     text = text_of()
-    assert row(text, "**onnx-int8-dynamic**") == ["23.1", "27", "17.3", "passes"]
-    assert row(text, "onnx-int8-static") == ["58.7", "85", "22.2", "passes"]
-    assert "onnx-int8-static: accuracy 0.8630 vs 0.8660: relative loss 0.35%" in visible(text)
+    assert row(text, "**onnx-int8-dynamic**") == ["23.1", "27", "16.5", "passes"]
+    assert row(text, "onnx-int8-static") == ["58.7", "85", "21.3", "passes"]
+    assert "onnx-int8-static: accuracy 0.8630 vs 0.8660: relative loss 0.35 % (95 % CI" in visible(
+        text
+    )
 
 
 def test_calibration_is_told_as_it_was() -> None:
     cell = row(text_of(), "Preprocessing")[0]
-    assert (
-        "the calibration sampling size is 100, which is not a multiple of the batch size 8" in cell
+    assert "the calibration sampling size is 100 in batches of 8, and so is the real one." in cell
+    report = make_report()
+    few = CalibrationInfo(
+        method="minmax", asked_samples=100, real_samples=60, batch_size=8, split="train"
     )
-    assert "so the real sampling size is 104" in cell
-    assert "shortened 3 of 1,000 examples" in cell
+    variants = tuple(
+        v.model_copy(update={"calibration": few}) if v.calibration else v for v in report.variants
+    )
+    cell = row(text_of(report=make_report(variants=variants)), "Preprocessing")[0]
+    assert "size is 100, and the real one is 60: there were no more rows." in cell
+
+
+def test_rows_that_were_cut_are_counted() -> None:
+    assert "which shortened 3 of 1,000 examples; the" in row(text_of(), "Preprocessing")[0]
+    whole = make_report().encoded.model_copy(update={"truncated": 0})
+    cell = row(text_of(report=make_report(encoded=whole)), "Preprocessing")[0]
+    assert "cut to 128 tokens; none of the 1,000 examples was longer; the" in cell
+
+
+def test_int8_is_compared_with_fp32_of_its_own_format() -> None:
+    text = text_of()
+    assert "own format; the FP32 column shows ONNX FP32. " in text
+    assert (
+        "ONNX FP32 against PyTorch FP32: no predictions of 1,000 differ, and the largest logit"
+        " difference is 3.1e-06." in text
+    )
+    scores = compared("onnx-fp32", "pytorch-fp32", 1, 0, 0.25, 0.01)
+    others = tuple(s for s in make_report().scores if s.variant != "onnx-fp32")
+    other = text_of(report=make_report(scores=(*others, scores)))
+    assert "1 prediction of 1,000 differs, and the largest logit difference is 0.250." in other
+
+
+def test_pytorch_that_the_gate_would_refuse_is_called_so() -> None:
+    assert "published because the recipe asks for it" not in text_of()
+    poor = compared("pytorch-int8-static", "pytorch-fp32", 10, 40, 0.9, 0.2)
+    others = tuple(s for s in make_report().scores if s.variant != poor.variant)
+    report = make_report(scores=(*others, poor))
+    paired = poor.paired
+    assert paired
+    low, high = (v / 0.866 * 100 for v in (paired.loss_interval.low, paired.loss_interval.high))
+    above = visible(text_of(report=report).split("\n## ")[0])
+    assert (
+        "It loses 3.46 % of the accuracy of PyTorch FP32 (95 % interval"
+        f" {low:.2f} % to {high:.2f} %), more than the 1 % that the gate allows an ONNX model;"
+        " it is published because the recipe asks for it." in above
+    )
+    assert report.selection
+    lenient = report.selection.model_copy(update={"max_relative_loss": 0.03 / 0.866})
+    assert "It loses" not in text_of(report=report.model_copy(update={"selection": lenient}))
+
+
+def test_the_card_says_which_rows_are_published() -> None:
+    text = text_of()
+    assert "1 row of the evaluation split is published word for word in `results.json`" in text
+    one = make_report().samples[0]
+    many = text_of(report=make_report(samples=(one,) * 16))
+    assert "16 rows of the evaluation split are published word for word" in many
+    assert "word for word" not in text_of(report=make_report(samples=()))
 
 
 def test_speed_is_told_with_the_machine_and_the_plan() -> None:
@@ -155,7 +227,8 @@ def test_speed_is_told_with_the_machine_and_the_plan() -> None:
     ]
     assert "Example CPU @ 2.60GHz" in visible(text)
     assert (
-        "with 2 threads, in 3 interleaved rounds; at each point at least 2 s and 30 calls" in text
+        "with 2 threads, in 3 interleaved rounds; at each point at least 2 s and 30 calls in all,"
+        " after 5 to warm up in the first round and 1 in each later one." in text
     )
     assert headings(text, "h3")[:2] == ["PyTorch INT8, all timings", "ONNX INT8, all timings"]
 
@@ -170,10 +243,59 @@ def test_code_on_the_card_is_code() -> None:
     assert "INCModelForSequenceClassification.from_pretrained(repo_id)\n" in text
 
 
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ({"warmup": 0}, "with no call to warm up."),
+        ({"warmup": 1}, "after 1 to warm up in each round."),
+        ({"warmup": 7, "rounds": 1}, "30 calls, after 7 to warm up."),
+    ],
+)
+def test_the_warm_up_is_told_as_it_was(plan: dict[str, int], said: str) -> None:
+    assert said in text_of(make_recipe(benchmark=plan))
+
+
 def test_the_command_makes_it_again() -> None:
+    lock = make_lock(demo=True)
+    known = (lock.recipe_digest,)
     assert "\nhubkit publish tiny-sentiment\n" in text_of()
-    elsewhere = render_card(make_recipe(), "", make_lock(demo=True), make_report(), "me/other")
+    elsewhere = render_card(make_recipe(), "", lock, make_report(), "me/other", shipped=known)
     assert "\nhubkit publish tiny-sentiment --demo --repo-id me/other\n" in elsewhere
+    assert "is a file of this repository" not in elsewhere
+
+
+def test_a_recipe_from_elsewhere_is_the_repositorys_own() -> None:
+    lock = make_lock(demo=True)
+    text = render_card(make_recipe(), "", lock, make_report(), "me/other")
+    assert "\nhubkit publish recipe.json --repo-id me/other\n" in text
+    assert "`recipe.json` is a file of this repository" in text
+    assert "beside it" not in text
+    local = {"source": "local", "id": "my-model", "url": None}
+    lock = lock.model_copy(update={"base": lock.base.model_copy(update=local)})
+    text = render_card(make_recipe(), "", lock, make_report(), REPO_ID)
+    assert "by its name alone: put `my-model` beside it." in text
+
+
+@pytest.mark.parametrize("demo", [False, True])
+def test_the_shipped_recipes_are_known(demo: bool) -> None:
+    loaded = load_recipe("distilbert-sst2", demo=demo)
+    lock = make_lock(recipe_digest=loaded.digest, demo=demo)
+    command = "hubkit publish distilbert-sst2" + " --demo" * demo
+    text = render_card(loaded.recipe, loaded.notes, lock, make_report(), "me/other")
+    assert f"\n{command} --repo-id me/other\n" in text
+    # A copy that was edited is another recipe, whatever it calls itself.
+    edited = render_card(loaded.recipe, "", make_lock(demo=demo), make_report(), "me/other")
+    assert "\nhubkit publish recipe.json --repo-id me/other\n" in edited
+
+
+def test_the_demos_own_words_are_true_to_its_builder() -> None:
+    loaded = load_recipe("distilbert-sst2", demo=True)
+    rows = f"{HOW.rows:,}"
+    assert HOW.epochs == 1
+    assert f"in one pass over {rows} movie sentences" in loaded.notes
+    assert f"fine-tuned on the spot by hubkit on {rows} sentences" in (
+        loaded.recipe.card.data.datasets or ""
+    )
 
 
 def test_the_pins_are_there_whole() -> None:
@@ -381,7 +503,9 @@ def test_the_stage_gives_the_card_and_its_input_is_json(tmp_path: Path) -> None:
     again = CardInput.model_validate_json(given.model_dump_json(by_alias=True))
     made = card(again, Context(store=Store(tmp_path / "store"), scratch=tmp_path))
     assert (made.path, made.language) == ("README.md", "en")
-    assert made.text == text_of(notes=NOTES)
+    assert made.text == render_card(
+        make_recipe(), NOTES, make_lock(), make_report(), REPO_ID, shipped=given.shipped
+    )
 
 
 def test_an_edited_template_is_another_input(

@@ -1,0 +1,73 @@
+"""The error where no variant meets the gate: a table that says why, at most 80 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+
+from hubkit.errors import GateError
+from hubkit.output import Output
+from hubkit.records import Candidate, Report, Selection
+
+_WIDTH = 78
+_NONE = "–"
+
+
+def refusal(report: Report, selection: Selection) -> GateError:
+    """What to raise where the selection has taken no variant: every one of them, and why."""
+    parts = ["no ONNX variant meets the gate, so nothing is published"]
+    if selection.candidates:
+        parts += ["", _table(report, selection), ""]
+    parts += [textwrap.fill(note, _WIDTH) for note in _notes(report, selection)]
+    return GateError(
+        "\n".join(parts).rstrip(),
+        hint="Allow more under gates.max_relative_loss, add gentler variants, or publish"
+        " PyTorch alone with publication.formats: [pytorch].",
+    )
+
+
+def _table(report: Report, selection: Selection) -> str:
+    confidence = next((m.confidence for s in report.scores for m in s.metrics), 0.95)
+    header = ("Variant", selection.metric, "FP32", "Loss %", f"{confidence * 100:g} % CI")
+    rows = [_cells(candidate, selection.max_relative_loss) for candidate in selection.candidates]
+    return Output().table((*header, "Allowed", "Verdict"), rows)
+
+
+def _cells(candidate: Candidate, allowed: float) -> tuple[str, ...]:
+    value, loss, interval = candidate.metric, candidate.relative_loss, candidate.loss_interval
+    return (
+        candidate.variant,
+        _NONE if value is None else f"{value:.4f}",
+        f"{candidate.baseline_metric:.4f}",
+        _NONE if loss is None else _percent(loss),
+        _NONE if interval is None else f"{_percent(interval.low)} … {_percent(interval.high)}",
+        f"{allowed * 100:g} %",
+        "passes" if candidate.passes else "refused",
+    )
+
+
+def _notes(report: Report, selection: Selection) -> list[str]:
+    """What the table cannot say: a sentence each."""
+    judged = [c for c in selection.candidates if c.relative_loss is not None and c.loss_interval]
+    notes = [f"{c.variant}: {c.reason}" for c in selection.candidates if c not in judged]
+    if judged:
+        notes.append(
+            f"Loss: how far {selection.metric} falls, as a share of ONNX FP32's, on"
+            f" {report.encoded.rows:,} rows."
+        )
+    unsettled = [c.variant for c in judged if _holds(c, selection.max_relative_loss)]
+    if unsettled:
+        notes.append(
+            f"What is allowed lies within the interval of {', '.join(unsettled)}: more evaluation"
+            " rows would settle it."
+        )
+    return [*notes, *(f"{f.stage} {f.subject} failed: {f.reason}" for f in report.failures)]
+
+
+def _holds(candidate: Candidate, allowed: float) -> bool:
+    interval = candidate.loss_interval
+    return interval is not None and interval.low <= allowed < interval.high
+
+
+def _percent(share: float) -> str:
+    # + 0.0 turns a rounded -0.0 into 0.0
+    return f"{round(share * 100, 2) + 0.0:.2f}"
