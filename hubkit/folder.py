@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubkit.errors import UsageError
 from hubkit.measuring import CalibrationRows, optimize
-from hubkit.recipe import OnnxDynamic, TaskName
+from hubkit.recipe import Benchmark, Evaluation, OnnxDynamic, TaskName
 from hubkit.recipe_file import LoadedRecipe, load_recipe
 from hubkit.records import BaseModelInfo, Failed, Source, Variant
 from hubkit.runner import Runner
@@ -18,6 +19,8 @@ from hubkit.stages.model_config import read_config
 from hubkit.stages.model_files import digest_of_model
 
 _TASK: TaskName = "text-classification"
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_DATA_FILES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,15 @@ def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedReci
 
     The labels of the dataset are the model's, by number or by name. Raises RecipeError.
     """
-    labels = read_config(folder / "config.json", folder.name, _TASK).labels
+    config = read_config(folder / "config.json", folder.name, _TASK)
+    labels, plan = config.labels, benchmark_plan(config.max_positions)
     local = Path(data.path).expanduser()
+    if not local.exists() and not is_repo_id(data.path):
+        raise UsageError(
+            f"{data.path}: no such file or folder",
+            hint="Give --dataset a CSV, JSON or Parquet file, a folder of them, or the id of a"
+            " dataset on the Hub.",
+        )
     text: dict[str, object] = {
         "schema": 1,
         "name": _name(folder),
@@ -62,6 +72,8 @@ def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedReci
         },
         "labels": {**{str(i): n for i, n in enumerate(labels)}, **{n: n for n in labels}},
         "variants": _variants(static=data.calibration_split is not None),
+        "evaluation": {"max_length": min(Evaluation().max_length, config.max_positions)},
+        "benchmark": plan.model_dump(mode="json"),
         "publication": {
             "license": "unknown",
             "formats": ["onnx", "pytorch"] if data.calibration_split else ["onnx"],
@@ -70,6 +82,18 @@ def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedReci
     path = scratch / f"{folder.resolve().name}.yaml"
     path.write_text(json.dumps(text, ensure_ascii=False), encoding="utf-8")
     return load_recipe(str(path))
+
+
+def benchmark_plan(max_positions: int) -> Benchmark:
+    """The default plan, with lengths that the model can take."""
+    plan = Benchmark()
+    lengths = {min(length, max_positions) for length in plan.input_lengths}
+    return plan.model_copy(update={"input_lengths": tuple(sorted(lengths))})
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether a text can be the id of a repository, and is no path of a file."""
+    return bool(_REPO_ID.fullmatch(text)) and Path(text).suffix not in _DATA_FILES
 
 
 def _name(folder: Path) -> str:

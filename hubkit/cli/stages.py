@@ -138,17 +138,16 @@ def benchmark(
 ) -> None:
     """Time every variant and both FP32 baselines, one at a time, and write the machine down."""
     from hubkit.cli.show import show_timings
-    from hubkit.folder import folder_variants, is_model_folder
+    from hubkit.folder import benchmark_plan, folder_variants, is_model_folder
     from hubkit.measuring import CalibrationRows, optimize, time
     from hubkit.pipeline import running
     from hubkit.preparing import prepare
-    from hubkit.recipe import Benchmark
 
     if is_model_folder(target):
         with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
             base, variants, _ = folder_variants(run, Path(target))
             run.close()
-            timings = time(run, base, variants, Benchmark())
+            timings = time(run, base, variants, benchmark_plan(base.max_positions))
         show_timings(timings)
         return
     with _opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):

@@ -20,8 +20,8 @@ from tests.e2e.conftest import PUBLISH, Publication
 KILLS = (
     ("quantize", "export", 2.0),
     ("evaluate", "quantize pytorch-int8-static", 2.0),
-    ("benchmark", "evaluate", 6.0),
-    ("push", "sample", 0.1),
+    ("benchmark", "sample pytorch-int8-static", 6.0),
+    ("push", "benchmark", 0.15),
 )
 
 

@@ -22,7 +22,7 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     model = make_tiny_model(root / "recipe" / "model")
     for split, seed in (("train", 1), ("validation", 2)):
-        rows = labelled(model, sentences(ROWS, seed))
+        rows = labelled(model, sentences(5 * ROWS, seed), ROWS)
         write_csv(root / "recipe" / "data" / f"{split}.csv", rows)
     return root
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,7 +172,7 @@ def test_measuring_alone(tmp_path: Path) -> None:
         "with Store(Path(sys.argv[1])).alone(): print('in', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [psutil.Process().exe(), "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
