@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
-from hubkit.errors import HubkitError, ModelError
+from hubkit.errors import HubkitError, ModelError, StoreError
 from hubkit.hub.manifest import SUMS, format_sums
 from hubkit.keys import files_of
 from hubkit.recipe import Recipe
@@ -69,7 +69,7 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
 
     Raises ModelError where a wanted format is missing, where the formats' config.json contradict
     each other, or where safetensors weights would lie beside Neural Compressor's; HubkitError where
-    a JSON file names a path of this machine.
+    a JSON file names a path of this machine, StoreError where weights are not those measured.
     """
     root = ctx.scratch / "bundle"
     root.mkdir()
@@ -90,8 +90,21 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     _write(root / given.card.path, given.card.text)
     _refuse_silent_fp32(root)
     _refuse_machine_paths(root)
-    _write(root / SUMS, format_sums(files_of(root)))
+    sums = files_of(root)
+    for kind, variant in variants.items():
+        _refuse_changed(variant, sums[MODEL_FILES[kind]], folders[kind])
+    _write(root / SUMS, format_sums(sums))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+
+
+def _refuse_changed(variant: Variant, sha: str, folder: Path) -> None:
+    """The store looks at sizes alone when it is asked; what is published is compared whole."""
+    measured = {ref.path: ref.sha256 for ref in variant.artifact.files}
+    if sha != measured[variant.model_file]:
+        raise StoreError(
+            f"the stored {variant.model_file} of {variant.name} is not the one that was measured",
+            hint=f"Remove {folder} and run the same command again: it is made anew.",
+        )
 
 
 def recipe_json(recipe: Recipe, lock: Lock) -> str:

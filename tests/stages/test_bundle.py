@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hubkit.errors import HubkitError, ModelError, RecipeError
+from hubkit.errors import HubkitError, ModelError, RecipeError, StoreError
 from hubkit.recipe_file import load_recipe
 from hubkit.records import (
     Artifact,
@@ -42,7 +42,7 @@ INC_CONFIG = CONFIG | {
     "torch_dtype": "int8",
     "backend": "default",
     "_attn_implementation_autoset": True,
-    "_name_or_path": "/tmp/xyz",
+    "_name_or_path": "/srv/models/xyz",
 }
 TOKENIZER = {"tokenizer.json": '{"a": "/home/x/"}', "vocab.txt": "a\n", "README.md": "not ours"}
 
@@ -199,6 +199,15 @@ def test_int8_weights_that_inc_would_not_load_are_refused(shop: Workshop) -> Non
     wrong = shop.inc(model_file="model.safetensors")
     with pytest.raises(ModelError, match="not load as INT8"):
         shop.run(published={"onnx": shop.onnx(), "pytorch": wrong})
+
+
+def test_weights_that_changed_in_the_store_are_not_published(shop: Workshop) -> None:
+    variant = shop.onnx()
+    stored = shop.store.path(variant.artifact) / variant.model_file
+    stored.chmod(0o644)
+    stored.write_text("int9 graph", encoding="utf-8")  # of the same size
+    with pytest.raises(StoreError, match="not the one that was measured"):
+        shop.run(published={"onnx": variant, "pytorch": shop.inc()})
 
 
 def test_sums_are_those_that_sha256sum_checks(shop: Workshop) -> None:
