@@ -194,27 +194,51 @@ def card(
 
 @interruptible
 def push(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A bundle that `hubkit card --output` wrote.")
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|RECIPE",
+            help="A bundle that `hubkit card --output` wrote, or a recipe.",
+            show_default=False,
+        ),
     ],
-    repo_id: Annotated[
-        str, typer.Option("--repo-id", metavar="USER/NAME", help="The repository to push to.")
-    ],
+    repo_id: RepoIdOption = None,
     tag: Tag = None,
+    demo: Demo = False,
     endpoint: Endpoint = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make a new repository private.")
     ] = False,
     format_: FormatOption = "human",
 ) -> None:
-    """Push a bundle folder in one commit, or in none where nothing differs, and verify it."""
-    from hubkit.cli.show import show_pushed
-    from hubkit.pipeline import running
+    """Push a bundle in one commit, or in none where nothing differs, and verify it.
+
+    A recipe's stages are looked up, and run where they are missing, as `hubkit publish` does.
+    """
+    from hubkit.cli.show import show_published, show_pushed
+    from hubkit.errors import UsageError
+    from hubkit.pipeline import publish, running
     from hubkit.pushing import push_folder
 
-    with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
-        done = push_folder(run, folder, repo_id, private=private, tag_name=tag)
-    show_pushed(*done)
+    with output().steps() as steps:
+        if not (Path(target) / "SHA256SUMS").is_file():
+            published = publish(
+                target,
+                demo=demo,
+                repo_id=repo_id,
+                endpoint=endpoint,
+                tag_name=tag,
+                private=private or None,
+                listener=steps,
+            )
+        elif repo_id is None:
+            raise UsageError("no repository to push to", hint="Add --repo-id USER/NAME.")
+        else:
+            with running(endpoint=endpoint, listener=steps) as run:
+                done = push_folder(run, Path(target), repo_id, private=private, tag_name=tag)
+            show_pushed(*done)
+            return
+    show_published(published)
 
 
 @interruptible

@@ -57,9 +57,12 @@ def test_a_bundle_that_is_written_pushed_and_verified(warm: World) -> None:
     assert "README.md" in edited.err
     assert "hubkit card RECIPE --output" in edited.err
     assert len(warm.titles()) == 2
-    nothing = warm.hubkit("push", str(warm.root / "recipe"), "--repo-id", warm.repo)
+    of_recipe = warm.hubkit("push", str(warm.folder), *options)
+    assert of_recipe.json()["made_commit"] is False
+    (warm.root / "empty").mkdir()
+    nothing = warm.hubkit("push", str(warm.root / "empty"), *options[:2])
     assert nothing.code == 2
-    assert "is no bundle" in nothing.err
+    assert "holds no recipe.yaml" in nothing.err
 
 
 def test_verify_finds_what_somebody_changed(published: World) -> None:
