@@ -16,6 +16,9 @@ from huggingface_hub import HfApi
 from tests.demo_home import environment, hub_of
 from tests.e2e.conftest import PUBLISH, Publication
 
+# The first test to ask for it waits for a whole publication, and on a new machine for the base.
+pytestmark = pytest.mark.timeout(1500)
+
 # Kill so many seconds after the line that ends the stage before: in the middle of the named one.
 KILLS = (
     ("quantize", "export", 2.0),

@@ -15,6 +15,9 @@ from hubkit.records import Lock, Report
 from tests.demo_home import environment
 from tests.e2e.conftest import Publication
 
+# The first test to ask for it waits for a whole publication, and on a new machine for the base.
+pytestmark = pytest.mark.timeout(1500)
+
 FILES = {
     ".gitattributes",
     "README.md",
