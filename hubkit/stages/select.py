@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubkit.errors import RecipeError
@@ -14,16 +16,17 @@ from hubkit.records import (
     Record,
     Scores,
     Selection,
-    Timing,
+    TimingPoint,
     Timings,
 )
 from hubkit.stage import Context, stage
 
 # Sums like 0.8 - 0.792 are off in the last digits; a loss of just what is allowed is allowed.
 _ROUNDING = 1e-12
-# Means this near to the fastest one are within what two runs of a benchmark differ by; such a lead
-# decides nothing, so that measuring again does not change what is published.
-SAME_SPEED = 0.02
+# A lead must be at least this, and more than the rounds of the benchmark leave open: measured again
+# on a shared machine, means of one model differ by tens of per cent (benchmarks/README.md).
+LEAST_LEAD = 0.05
+_LEAD_CONFIDENCE = 0.95
 
 
 class SelectInput(Record):
@@ -37,13 +40,15 @@ class SelectInput(Record):
     gates: Gates = Gates()
 
 
-@stage("select", version=1, kind="pure", takes=SelectInput, gives=Selection)
+@stage("select", version=2, kind="pure", takes=SelectInput, gives=Selection)
 def select(given: SelectInput, ctx: Context) -> Selection:
     """Every candidate with its verdict and the reason, and the one taken; None when none passes.
 
     A candidate passes when the metric's loss against FP32, as a share of FP32's own value, is at
     most `max_relative_loss`; the paired interval of that loss is shown, and does not decide. Ties
-    go to the smaller, then to the first by name. Raises RecipeError where FP32 has no such metric.
+    go to the smaller, then to the first by name. For "fastest" it is a tie where the rounds of the
+    benchmark do not show a lead (see `is_slower`), so that measuring again does not change what is
+    published. Raises RecipeError where FP32 has no such metric.
     """
     gates = given.gates
     baseline = _metric(given.baseline, gates.metric)
@@ -58,7 +63,7 @@ def select(given: SelectInput, ctx: Context) -> Selection:
     )
     passing = {candidate.variant for candidate in candidates if candidate.passes}
     ranked = sorted(
-        _Rank.of(scores, means[scores.variant], given.sizes)
+        _Rank.of(scores, means[scores.variant], given)
         for scores in given.candidates
         if scores.variant in passing
     )
@@ -79,14 +84,16 @@ class _Rank:
     variant: str
     mean_ms: float
     flips: float
+    rounds_ms: tuple[float, ...]
 
     @classmethod
-    def of(cls, scores: Scores, mean_ms: float | None, sizes: dict[str, int]) -> _Rank:
+    def of(cls, scores: Scores, mean_ms: float | None, given: SelectInput) -> _Rank:
         return cls(
-            size_bytes=sizes.get(scores.variant, math.inf),
+            size_bytes=given.sizes.get(scores.variant, math.inf),
             variant=scores.variant,
             mean_ms=math.inf if mean_ms is None else mean_ms,
             flips=math.inf if scores.paired is None else scores.paired.flips,
+            rounds_ms=_rounds_ms(scores.variant, given.timings),
         )
 
 
@@ -96,24 +103,56 @@ def _preferred(ranked: list[_Rank], gates: Gates) -> _Rank:
         return ranked[0]
     if gates.prefer == "most-faithful":
         return min(ranked, key=lambda rank: rank.flips)
-    fastest = min(rank.mean_ms for rank in ranked)
-    return next(rank for rank in ranked if rank.mean_ms <= fastest * (1 + SAME_SPEED))
+    fastest = min(ranked, key=lambda rank: rank.mean_ms)
+    return next(rank for rank in ranked if rank is fastest or not _is_slower(rank, fastest))
+
+
+def _is_slower(one: _Rank, fastest: _Rank) -> bool:
+    if math.isinf(one.mean_ms) or math.isinf(fastest.mean_ms):
+        return one.mean_ms > fastest.mean_ms
+    return is_slower(one.rounds_ms, fastest.rounds_ms)
+
+
+def is_slower(rounds_ms: Sequence[float], fastest_ms: Sequence[float]) -> bool:
+    """Whether the first model is slower than the second by LEAST_LEAD and by more than chance.
+
+    Of the ratios of the rounds, in which the models take turns, the geometric mean must be at least
+    1 + LEAST_LEAD, and the lower end of its interval (Student's t over the logarithms) above 1. One
+    round tells nothing of chance: then the first condition alone decides.
+    """
+    from scipy.special import stdtrit  # the quantile of Student's t
+
+    ratios = [math.log(a / b) for a, b in zip(rounds_ms, fastest_ms, strict=True)]
+    lead = statistics.fmean(ratios)
+    if lead < math.log(1 + LEAST_LEAD):
+        return False
+    if len(ratios) == 1:
+        return True
+    error = statistics.stdev(ratios) / math.sqrt(len(ratios))
+    return lead > float(stdtrit(len(ratios) - 1, 0.5 + _LEAD_CONFIDENCE / 2)) * error
 
 
 def _metric(scores: Scores, name: str) -> Metric | None:
     return next((metric for metric in scores.metrics if metric.name == name), None)
 
 
+def _points(variant: str, timings: Timings | None) -> tuple[TimingPoint, ...]:
+    found = (t.points for t in (timings.timings if timings else ()) if t.variant == variant)
+    return next(found, ())
+
+
 def _mean_ms(variant: str, timings: Timings | None) -> float | None:
     """Geometric mean of the mean latencies over the grid: no one point outweighs the rest."""
-    found: Timing | None = next(
-        (timing for timing in (timings.timings if timings else ()) if timing.variant == variant),
-        None,
-    )
-    means = [point.mean_ms for point in found.points] if found else []
+    means = [point.mean_ms for point in _points(variant, timings)]
     if not means or not all(math.isfinite(mean) and mean > 0 for mean in means):
         return None
-    return math.exp(math.fsum(math.log(mean) for mean in means) / len(means))
+    return statistics.geometric_mean(means)
+
+
+def _rounds_ms(variant: str, timings: Timings | None) -> tuple[float, ...]:
+    """The same of each round alone."""
+    rounds = zip(*(point.round_means_ms for point in _points(variant, timings)), strict=True)
+    return tuple(statistics.geometric_mean(means) for means in rounds)
 
 
 def _judge(scores: Scores, baseline: Metric, gates: Gates, mean_ms: float | None) -> Candidate:

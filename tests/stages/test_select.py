@@ -22,7 +22,7 @@ from hubkit.records import (
     Timings,
 )
 from hubkit.stage import Context
-from hubkit.stages.select import SAME_SPEED, SelectInput, select
+from hubkit.stages.select import LEAST_LEAD, SelectInput, is_slower, select
 from hubkit.store import Store
 
 MACHINE = machine_info()
@@ -59,7 +59,7 @@ def scores(
 
 
 def timings(**means: list[float]) -> Timings:
-    """Timings whose grid is (1, 1), (1, 2) … with those mean latencies."""
+    """Timings whose grid is (1, 1), (1, 2) … with those mean latencies, in one round."""
     return Timings(
         machine=MACHINE,
         timings=tuple(
@@ -186,12 +186,48 @@ def test_ties_go_to_the_smaller_then_to_the_first_name(ctx: Context, prefer: str
     assert run(ctx, *both, times=times, sizes={"a": 6, "b": 5}, gates=gates).selected == "b"
 
 
-def test_a_lead_within_the_noise_is_a_tie(ctx: Context) -> None:
+def test_a_small_lead_is_a_tie(ctx: Context) -> None:
     both = (scores("a", 0.833, baseline=0.834), scores("b", 0.833, baseline=0.834))
     sizes = {"a": 2, "b": 1}
-    near, clear = 1 + SAME_SPEED / 2, 1 + SAME_SPEED * 2
+    near, clear = 1 + LEAST_LEAD / 2, 1 + LEAST_LEAD * 2
     assert run(ctx, *both, times=timings(a=[1], b=[near]), sizes=sizes).selected == "b"
     assert run(ctx, *both, times=timings(a=[1], b=[clear]), sizes=sizes).selected == "a"
+
+
+def rounds(**means: tuple[float, ...]) -> Timings:
+    """Timings of one point with those means of the rounds."""
+    return Timings(
+        machine=MACHINE,
+        timings=tuple(
+            Timing(
+                variant=name,
+                threads=1,
+                points=(
+                    point(0, sum(mean) / len(mean)).model_copy(update={"round_means_ms": mean}),
+                ),
+            )
+            for name, mean in means.items()
+        ),
+    )
+
+
+def test_a_lead_that_the_rounds_leave_open_is_a_tie(ctx: Context) -> None:
+    both = (scores("a", 0.833, baseline=0.834), scores("b", 0.833, baseline=0.834))
+    sizes = {"a": 2, "b": 1}
+    # 20 % slower in each round, though the machine was twice as slow in the second.
+    clear = rounds(a=(1.0, 2.0, 1.0), b=(1.2, 2.41, 1.21))
+    assert run(ctx, *both, times=clear, sizes=sizes).selected == "a"
+    # 20 % slower on average, faster in one round of three.
+    open_ = rounds(a=(1.0, 1.0, 1.0), b=(1.5, 0.9, 1.3))
+    assert run(ctx, *both, times=open_, sizes=sizes).selected == "b"
+
+
+def test_a_lead_is_judged_by_the_ratios_of_the_rounds() -> None:
+    assert not is_slower((1.0, 1.0), (1.0, 1.0))
+    assert is_slower((1.10, 1.11, 1.10), (1.0, 1.0, 1.0))
+    # The interval of (0.1, 0.2) in logarithms: t of one degree of freedom is 12.7.
+    assert not is_slower((math.exp(0.1), math.exp(0.2)), (1.0, 1.0))
+    assert is_slower((math.exp(0.149), math.exp(0.151)), (1.0, 1.0))
 
 
 def test_what_was_not_timed_comes_after_what_was(ctx: Context) -> None:
@@ -276,4 +312,4 @@ def test_the_taken_one_passes_and_order_does_not_matter(
         elif prefer == "most-faithful":
             assert taken[1] == min(rival[1] for rival in rivals)
         else:
-            assert taken[3] <= min(rival[3] for rival in rivals) * (1 + SAME_SPEED)
+            assert taken[3] <= min(rival[3] for rival in rivals) * (1 + LEAST_LEAD)
