@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hubkit.backends.base import Session
+    from hubkit.tasks.base import Floats, Ints
 
 # Before numpy is imported: its matrix products are the yardstick, one thread a core.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -90,22 +91,26 @@ def with_hubkit(work: Work, batch_size: int, max_length: int) -> Callable[[], fl
     from hubkit.backends.onnxruntime import runtime
     from hubkit.stage import no_progress
     from hubkit.stages.predict import TokenRows, run_rows
+    from hubkit.tasks.base import Rows
     from hubkit.tasks.metric_scripts.accuracy import Accuracy
     from hubkit.tasks.text_classification import task
-    from hubkit.tasks.tokenizing import load_tokenizer
 
-    tokenizer = load_tokenizer(work.model)
     session: Session = runtime.load(work.model, "model.onnx", threads=1)
 
+    def keep(outputs: Mapping[str, Floats], inputs: Ints) -> Sequence[Floats]:
+        return task.keep(outputs, inputs, {})
+
     def evaluation() -> float:
-        tokens = task.encode({"primary": work.texts}, tokenizer, max_length=max_length)
+        texts = Rows({"primary": work.texts}, None)
+        tokens = task.encode(texts, work.model, max_length=max_length)
         rows = TokenRows(
             np.cumsum([0, *map(len, tokens.ids)]),
             np.concatenate([np.asarray(row, dtype=np.int32) for row in tokens.ids]),
             None,
-            tokenizer.pad_id,
+            tokens.pad_id,
         )
-        answers = task.predictions(run_rows(session, rows, batch_size, no_progress))
+        logits = np.concatenate(run_rows(session, rows, batch_size, keep, no_progress))
+        answers = logits.argmax(axis=1)
         found = Accuracy().compute(predictions=answers.tolist(), references=work.labels)
         return float(found["accuracy"])
 

@@ -11,10 +11,18 @@ from hubkit.records import (
 from hubkit.runner import Runner
 from hubkit.stages.bundle import BundleInput, bundle
 from hubkit.stages.card import CardInput, card
+from hubkit.sweep_records import SweepReport
 
 
-def assemble(run: Runner, loaded: LoadedRecipe, measured: Measured, repo_id: str) -> Bundle:
-    """The folder that becomes the repository: card, weights, records and sums.
+def assemble(
+    run: Runner,
+    loaded: LoadedRecipe,
+    measured: Measured,
+    repo_id: str,
+    sweep: SweepReport | None = None,
+) -> Bundle:
+    """The folder that becomes the repository: card, weights, records and sums; with the report of
+    the sweep that the ONNX variant was taken from.
 
     Raises GateError where the recipe wants an ONNX model and no variant passes the gate.
     """
@@ -44,5 +52,6 @@ def assemble(run: Runner, loaded: LoadedRecipe, measured: Measured, repo_id: str
             fp32_onnx=next(
                 v for v in found.variants if v.format == "onnx" and v.precision == "fp32"
             ),
+            sweep=sweep,
         ),
     )

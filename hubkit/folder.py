@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from hubkit.errors import UsageError
-from hubkit.measuring import CalibrationRows, optimize
+from hubkit.measuring import optimize
+from hubkit.quantizing import CalibrationRows
 from hubkit.recipe import Benchmark, Evaluation, OnnxDynamic, TaskName
 from hubkit.recipe_file import LoadedRecipe, load_recipe
+from hubkit.recipe_tasks import TASK_KEYS
 from hubkit.records import BaseModelInfo, Failed, Source, Variant
 from hubkit.runner import Runner
 from hubkit.stages.fetch_model import FetchModelInput, fetch_model
-from hubkit.stages.model_config import read_config
+from hubkit.stages.model_config import read_config, task_of
 from hubkit.stages.model_files import digest_of_model
 
-_TASK: TaskName = "text-classification"
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DATA_FILES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
@@ -43,10 +46,14 @@ def is_model_folder(target: str) -> bool:
 def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedRecipe:
     """A recipe for a model folder: the defaults, static variants where calibration rows are named.
 
-    The labels of the dataset are the model's, by number or by name. Raises RecipeError.
+    The task is the model's, and the labels of the dataset are the model's, by number or by name.
+    Raises ModelError for a model of no task that hubkit knows, RecipeError.
     """
-    config = read_config(folder / "config.json", folder.name, _TASK)
+    task = _task(folder)
+    keys = TASK_KEYS[task]
+    config = read_config(folder / "config.json", folder.name, task)
     labels, plan = config.labels, benchmark_plan(config.max_positions)
+    columns = (data.text_column, data.second_text_column)
     local = Path(data.path).expanduser()
     if not local.exists() and not is_repo_id(data.path):
         raise UsageError(
@@ -58,17 +65,19 @@ def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedReci
         "schema": 1,
         "name": _name(folder),
         "base": {"source": "local", "path": str(folder.resolve())},
-        "task": _TASK,
+        "task": task,
         "dataset": {
             "source": "local" if local.exists() else "hub",
             "path": str(local.resolve()) if local.exists() else data.path,
             "eval_split": data.eval_split or ("train" if local.is_file() else "validation"),
             "calibration_split": data.calibration_split or "unused",
+            # Of question answering the first column is the question, the second the context.
             "data_keys": {
-                "primary": data.text_column,
-                **({"secondary": data.second_text_column} if data.second_text_column else {}),
+                key: column
+                for key, column in zip((*keys.required, *keys.optional), columns, strict=False)
+                if column
             },
-            "ref_keys": [data.label_column],
+            "ref_keys": [data.label_column] * keys.references,
         },
         "labels": {**{str(i): n for i, n in enumerate(labels)}, **{n: n for n in labels}},
         "variants": _variants(static=data.calibration_split is not None),
@@ -82,6 +91,18 @@ def folder_recipe(folder: Path, data: LabelledData, scratch: Path) -> LoadedReci
     path = scratch / f"{folder.resolve().name}.yaml"
     path.write_text(json.dumps(text, ensure_ascii=False), encoding="utf-8")
     return load_recipe(str(path))
+
+
+def _task(folder: Path) -> TaskName:
+    """What the model's head is for. Where that is nothing that hubkit does, text classification:
+    whoever reads the configuration for it says what is wrong."""
+    names: object = None
+    with suppress(OSError, ValueError):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("architectures") if isinstance(config, dict) else None
+    name = str(names[0]) if isinstance(names, list) and names else ""
+    found = (task_of(name) or "").split(" ")[0]
+    return next((task for task in get_args(TaskName) if task == found), "text-classification")
 
 
 def benchmark_plan(max_positions: int) -> Benchmark:
@@ -120,10 +141,11 @@ def folder_variants(
         revision="local",
         sha=digest_of_model(folder),
     )
+    task = _task(folder)
     base = run.run(
         fetch_model,
-        FetchModelInput(source=source, task=_TASK, path=str(folder.resolve())),
+        FetchModelInput(source=source, task=task, path=str(folder.resolve())),
         subject=source.id,
     )
     specs = (OnnxDynamic(kind="onnx-dynamic"),)
-    return base, *optimize(run, base, _TASK, specs, CalibrationRows())
+    return base, *optimize(run, base, task, specs, CalibrationRows())

@@ -7,12 +7,13 @@ import textwrap
 from hubkit.errors import GateError
 from hubkit.output import Output
 from hubkit.records import Candidate, Report, Selection
+from hubkit.sweep_records import SweepReport
 
 _WIDTH = 78
 _NONE = "–"
 
 
-def refusal(report: Report, selection: Selection) -> GateError:
+def refusal(report: Report | SweepReport, selection: Selection) -> GateError:
     """What to raise where the selection has taken no variant: every one of them, and why."""
     parts = ["no ONNX variant meets the gate, so nothing is published"]
     if selection.candidates:
@@ -25,7 +26,7 @@ def refusal(report: Report, selection: Selection) -> GateError:
     )
 
 
-def _table(report: Report, selection: Selection) -> str:
+def _table(report: Report | SweepReport, selection: Selection) -> str:
     confidence = next((m.confidence for s in report.scores for m in s.metrics), 0.95)
     header = ("Variant", selection.metric, "FP32", "Loss %", f"{confidence * 100:g} % CI")
     rows = [_cells(candidate, selection.max_relative_loss) for candidate in selection.candidates]
@@ -45,7 +46,7 @@ def _cells(candidate: Candidate, allowed: float) -> tuple[str, ...]:
     )
 
 
-def _notes(report: Report, selection: Selection) -> list[str]:
+def _notes(report: Report | SweepReport, selection: Selection) -> list[str]:
     """What the table cannot say: a sentence each."""
     judged = [c for c in selection.candidates if c.relative_loss is not None and c.loss_interval]
     notes = [f"{c.variant}: {c.reason}" for c in selection.candidates if c not in judged]

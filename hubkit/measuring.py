@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hubkit.backends.onnx_quantizers import needs_reduced_range
-from hubkit.errors import HubkitError, ModelError
+from hubkit.errors import HubkitError, ModelError, RecipeError
 from hubkit.machine import machine_info
 from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
+from hubkit.quantizing import CalibrationRows, learn, make_graphs, quantize_input, source_of
 from hubkit.recipe import (
     Benchmark,
     IncDynamic,
@@ -25,7 +25,6 @@ from hubkit.recipe import (
 from hubkit.recipe_file import LoadedRecipe
 from hubkit.records import (
     BaseModelInfo,
-    Encoded,
     Failed,
     Format,
     Report,
@@ -33,6 +32,7 @@ from hubkit.records import (
     SampleTable,
     Scores,
     Selection,
+    SweepOrigin,
     Timings,
     Variant,
 )
@@ -56,8 +56,14 @@ class Measured:
     selection: Selection
 
 
-def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) -> Measured:
-    """Everything up to the report; nothing is pushed."""
+def measure(
+    run: Runner,
+    loaded: LoadedRecipe,
+    origins: Origins = NO_ORIGINS,
+    sweep: SweepOrigin | None = None,
+) -> Measured:
+    """Everything up to the report; nothing is pushed. `sweep`: that the recipe's ONNX variant was
+    taken from, to be told in the report."""
     recipe = loaded.recipe
     material = prepare(run, loaded, origins)
     variants, failures = optimize(
@@ -70,7 +76,7 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
     refuse_missing_formats(recipe, variants, failures)
     scores, unscored = score(run, recipe, material, variants)
     variants = tuple(v for v in variants if v.name in {one.variant for one in scores})
-    samples = take_samples(run, material, variants)
+    samples = take_samples(run, recipe, material, variants)
     run.close()  # the workers' memory and threads would disturb what is timed
     timings = time(run, material.base, variants, recipe.benchmark)
     selection = choose(run, recipe, variants, scores, timings)
@@ -84,20 +90,14 @@ def measure(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         timings=timings,
         selection=selection,
         failures=(*failures, *unscored),
+        made_up_samples=not recipe.dataset.redistributable,
+        sweep=sweep,
     )
     published = run.run(report, draft).published()
     whole = draft.model_copy(
         update={"samples": merged([samples[v.name] for v in published.values()])}
     )
     return Measured(material, run.run(report, whole), selection)
-
-
-@dataclass(frozen=True)
-class CalibrationRows:
-    """The rows that static quantization learns from, and their split; None: there are none."""
-
-    encoded: Encoded | None = None
-    split: str = ""
 
 
 def optimize(
@@ -109,33 +109,51 @@ def optimize(
 ) -> tuple[tuple[Variant, ...], tuple[Failed, ...]]:
     """Both FP32 baselines and the INT8 variants, and what could not be made."""
     original = pytorch_baseline(base)
-    specs = [_settled(spec) for spec in specs]
-
-    def calls(lane: Format, source: Variant) -> list[tuple[QuantizeInput, str, str]]:
-        return [
-            (
-                QuantizeInput(
-                    base=base,
-                    fp32=source,
-                    spec=spec,
-                    calibration=rows.encoded if isinstance(spec, OnnxStatic | IncStatic) else None,
-                    split=rows.split,
-                ),
-                spec.name,
-                lane,
-            )
-            for spec in specs
-            if _lane(spec) == lane
-        ]
-
     exporting = run.start(export, [(ExportInput(base=base, task=task), "", "onnx")])
-    begun = run.start(quantize, calls("pytorch", original))  # need not wait for the export
+    torch = [spec for spec in specs if isinstance(spec, IncStatic | IncDynamic)]
+    # It need not wait for the export.
+    begun = run.start(quantize, [_torch_call(base, original, spec, rows) for spec in torch])
     onnx_fp32 = run.expect(run.finish(export, exporting)[0])
-    begun += run.start(quantize, calls("onnx", onnx_fp32))
-    made, failed = run.try_finish(quantize, begun)
+    onnx = [spec for spec in specs if isinstance(spec, OnnxDynamic | OnnxStatic)]
+    graphs = make_graphs(run, base, task, onnx_fp32, onnx)
+    learnt = learn(run, graphs, onnx, rows)
+    failed = []
+    for spec in onnx:
+        source = source_of(graphs, spec)
+        if isinstance(source, Failed):
+            failed.append(source)
+            continue
+        call = quantize_input(base, source, spec, learnt, rows.split)
+        begun += run.start(quantize, [(call, spec.name, "onnx")])
+    made, more = run.try_finish(quantize, begun)
+    refuse_float(made)
     order = [spec.name for spec in specs]
     made.sort(key=lambda variant: order.index(variant.name))
-    return (original, onnx_fp32, *made), tuple(failed)
+    return (original, onnx_fp32, *made), (*failed, *more)
+
+
+def refuse_float(made: Sequence[Variant]) -> None:
+    """Raise RecipeError for a variant of which no node is quantized: it would be FP32 under the
+    name of INT8."""
+    for variant in made:
+        if variant.nodes_quantized == 0:
+            excluded = ", ".join(variant.nodes_excluded)
+            raise RecipeError(
+                f"{variant.name}: no node is left to quantize: operators_to_quantize"
+                f" {', '.join(variant.operators_to_quantize)}"
+                + (f", node_exclusion {excluded}" if excluded else ""),
+                hint="Name other operators_to_quantize, or fewer node_exclusion patterns.",
+            )
+
+
+def _torch_call(
+    base: BaseModelInfo, original: Variant, spec: VariantSpec, rows: CalibrationRows
+) -> tuple[QuantizeInput, str, str]:
+    encoded = rows.encoded if isinstance(spec, IncStatic) else None
+    given = QuantizeInput(
+        base=base, fp32=original, spec=spec, calibration=encoded, split=rows.split
+    )
+    return given, spec.name, "pytorch"
 
 
 def score(
@@ -157,7 +175,10 @@ def score(
         for variant in variants
     ]
     predictions, failed = run.try_map(predict, calls)
-    fp32 = {v.format: v.name for v in variants if v.precision == "fp32"}
+    fp32: dict[Format, str] = {}
+    for variant in variants:
+        if variant.precision == "fp32":
+            fp32.setdefault(variant.format, variant.name)
     for one in failed:
         if one.subject in fp32.values():
             raise HubkitError(f"{one.subject}: {one.reason}", hint=one.hint)
@@ -167,6 +188,7 @@ def score(
         EvaluateInput(
             predictions=tuple(predictions),
             encoded=material.evaluation,
+            dataset=material.dataset,
             task=recipe.task,
             labels=material.base.labels,
             metrics=recipe.evaluation.metrics,
@@ -200,16 +222,18 @@ def refuse_missing_formats(
 
 
 def take_samples(
-    run: Runner, material: Material, variants: Sequence[Variant]
+    run: Runner, recipe: Recipe, material: Material, variants: Sequence[Variant]
 ) -> dict[str, SampleTable]:
-    """INT8 variant -> the rows that `verify` repeats, with its logits. Taken of all of them, while
-    their libraries are loaded: which is published is known only after the benchmark."""
+    """INT8 variant -> the rows that `verify` repeats, with its logits; made up where those of the
+    dataset may not be shown. Taken of all of them, while their libraries are loaded: which is
+    published is known only after the benchmark."""
     int8 = [v for v in variants if v.precision == "int8"]
     calls = [
         (
             SampleInput(
                 dataset=material.dataset,
                 encoded=material.evaluation,
+                made_up_for=None if recipe.dataset.redistributable else material.base,
                 published={variant.format: variant},
                 cpu=machine_info().flags,
             ),
@@ -266,14 +290,3 @@ def choose(
 
 def _precision(variants: dict[str, Variant], scores: Scores) -> str | None:
     return variants[scores.variant].precision if scores.variant in variants else None
-
-
-def _settled(spec: VariantSpec) -> VariantSpec:
-    # What depends on this machine is decided before the key is made, not by whoever runs the call.
-    if isinstance(spec, OnnxDynamic | OnnxStatic) and spec.reduce_range is None:
-        return spec.model_copy(update={"reduce_range": needs_reduced_range()})
-    return spec
-
-
-def _lane(spec: VariantSpec) -> Format:
-    return "pytorch" if isinstance(spec, IncStatic | IncDynamic) else "onnx"

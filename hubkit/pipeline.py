@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hubkit.assembling import assemble
+from hubkit.choosing import chosen_recipe
+from hubkit.demo.builders import find_builder
 from hubkit.demo.stage import build_demo, build_input
 from hubkit.errors import RecipeError, UsageError
 from hubkit.executors.local import LocalExecutor
@@ -114,9 +116,13 @@ def publish(
     tag_name: str | None = None,
     private: bool | None = None,
     again: Sequence[str] = (),
+    select_from_sweep: bool = False,
     listener: Listener | None = None,
 ) -> Published:
     """Measure a recipe's variants, publish them with their card in one commit, and verify it.
+
+    With `select_from_sweep`, or where the recipe's gates say so, the ONNX variant is the preferred
+    configuration of the recipe's sweep that meets the gate.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
     and makes no commit; stages named in `again` run again all the same. Raises HubkitError;
@@ -126,8 +132,9 @@ def publish(
     with session(target, demo=demo, endpoint=endpoint, listener=listener) as (run, loaded, origins):
         run.again = anew
         full_id = whole_repo_id(run, loaded, repo_id)  # without a token nothing need be computed
-        measured = measure(run, loaded, origins)
-        ready = assemble(run, loaded, measured, full_id)
+        loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
+        measured = measure(run, loaded, origins, chosen.origin if chosen else None)
+        ready = assemble(run, loaded, measured, full_id, chosen.report if chosen else None)
         wanted = push_input(loaded.recipe, ready, private=private)
         refuse_taken_tag(run, wanted, tag_name)
         pushed = run.run(push, wanted)
@@ -144,11 +151,24 @@ def publish(
 
 
 def seed(run: Runner, recipe: Recipe, base: BuiltModel) -> Origins:
-    """Build what the recipe has built, and put it on the Hub as repositories."""
+    """Build what the recipe has built, and put it on the Hub as repositories; a dataset that may
+    not be passed on stays in the store."""
+    refuse_to_pass_on(recipe, base)
     built = run.run(build_demo, build_input(base.builder), subject=base.builder)
     if not run.dry:
         seed_hub(run.endpoint, run.token, built, base.id, recipe.dataset.path, run.store)
-    return Origins(built.model_origin, built.dataset_origin)
+    rows = None if built.dataset_public else built.dataset
+    return Origins(built.model_origin, built.dataset_origin, rows)
+
+
+def refuse_to_pass_on(recipe: Recipe, base: BuiltModel) -> None:
+    """Raise RecipeError where the recipe would publish rows of a dataset that its builder keeps to
+    this machine."""
+    if recipe.dataset.redistributable and not find_builder(base.builder).dataset_public:
+        raise RecipeError(
+            f"the sentences of the builder {base.builder} may not be passed on",
+            hint="Set dataset.redistributable: false, so that none is shown in what is published.",
+        )
 
 
 def known_stages(names: Sequence[str]) -> frozenset[str]:

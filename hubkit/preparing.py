@@ -14,6 +14,7 @@ from hubkit.recipe import (
 )
 from hubkit.recipe_file import LoadedRecipe, check_labels, check_lengths
 from hubkit.records import (
+    Artifact,
     BaseModelInfo,
     Dataset,
     Encoded,
@@ -40,6 +41,7 @@ TOOLS = (
     "optimum-intel",
     "optimum-onnx",
     "scikit-learn",
+    "seqeval",
     "tokenizers",
     "torch",
     "transformers",
@@ -48,10 +50,12 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class Origins:
-    """From what a built model and its dataset were made, in a sentence each."""
+    """From what a built model and its dataset were made, in a sentence each; `rows`: the dataset
+    itself, where it may not be passed on and so lies in the store and on no Hub."""
 
     base: str | None = None
     dataset: str | None = None
+    rows: Artifact | None = None
 
 
 NO_ORIGINS = Origins()
@@ -82,6 +86,7 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
             demo=loaded.demo,
             base_origin=origins.base,
             dataset_origin=origins.dataset,
+            stored_dataset=origins.rows if recipe.dataset.source == "built" else None,
         ),
     )
     local_model = recipe.base.path if isinstance(recipe.base, LocalModel) else None
@@ -97,18 +102,18 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
     check_labels(loaded, base.labels)
     check_lengths(loaded, base.max_positions)
     plans = calibrations(recipe.variants)
-    local_data = recipe.dataset.path if recipe.dataset.source == "local" else None
     dataset = run.run(
         fetch_dataset,
         FetchDatasetInput(
             source=lock.dataset,
             spec=recipe.dataset,
+            task=recipe.task,
             labels=recipe.labels,
             model_labels=base.labels,
             samples=recipe.evaluation.samples,
             calibration_rows=max((plan.num_samples for plan in plans), default=0),
             calibration_seed=plans[0].seed if plans else 13,
-            path=str(local_path(folder, local_data)) if local_data is not None else None,
+            path=_data_path(run, loaded, origins),
         ),
         subject=lock.dataset.id,
     )
@@ -127,6 +132,16 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         for split in (("eval", "calibration") if plans else ("eval",))
     }
     return Material(lock, base, dataset, encoded["eval"], encoded.get("calibration"))
+
+
+def _data_path(run: Runner, loaded: LoadedRecipe, origins: Origins) -> str | None:
+    """Where on this machine the dataset lies; None: it is on the Hub."""
+    dataset = loaded.recipe.dataset
+    if dataset.source == "local":
+        return str(local_path(str(loaded.folder), dataset.path))
+    if dataset.source == "built" and origins.rows is not None:
+        return str(run.store.path(origins.rows))
+    return None
 
 
 def calibrations(specs: Sequence[VariantSpec]) -> list[Calibration]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubkit.assembling import assemble
+from hubkit.choosing import chosen_recipe
 from hubkit.errors import HubError
 from hubkit.measuring import measure
 from hubkit.pipeline import session, whole_repo_id
@@ -20,7 +21,10 @@ _ORDER = (
     "fetch-dataset",
     "encode",
     "export",
+    "optimize",
+    "calibrate",
     "quantize",
+    "digest",
     "predict",
     "evaluate",
     "sample",
@@ -43,7 +47,12 @@ class Preview:
 
 
 def preview(
-    target: str, *, demo: bool = False, repo_id: str | None = None, endpoint: str | None = None
+    target: str,
+    *,
+    demo: bool = False,
+    repo_id: str | None = None,
+    endpoint: str | None = None,
+    select_from_sweep: bool = False,
 ) -> Preview:
     """Look everything up, compute nothing, and write nothing to the Hub.
 
@@ -54,8 +63,10 @@ def preview(
         with session(target, demo=demo, endpoint=endpoint, dry=True) as (run, loaded, origins):
             try:
                 full_id = whole_repo_id(run, loaded, repo_id)
-                measured = measure(run, loaded, origins)
-                ready = assemble(run, loaded, measured, full_id)
+                loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
+                measured = measure(run, loaded, origins, chosen.origin if chosen else None)
+                report = chosen.report if chosen else None
+                ready = assemble(run, loaded, measured, full_id, report)
                 with run.store.scratch() as scratch:
                     plan = plan_push(push_input(loaded.recipe, ready), run.context(scratch))
             finally:

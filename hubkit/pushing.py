@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -83,6 +84,7 @@ def push_folder(
             f"{folder}: {', '.join(odd)} differ from SHA256SUMS",
             hint="Write the bundle anew: hubkit card RECIPE --output FOLDER.",
         )
+    refuse_partial(folder)
     card = (folder / "README.md").read_text(encoding="utf-8")
     named = {n for n in re.findall(r'^repo_id = "(.+)"$', card, re.MULTILINE) if n != repo_id}
     if named:
@@ -101,6 +103,17 @@ def push_folder(
     pushed = run.run(push, wanted)
     verified = verify_once(run, artifact, pushed)
     return pushed, verified, tag_commit(run, pushed, verified, tag_name)
+
+
+def refuse_partial(folder: Path) -> None:
+    """Raise UsageError for the report of a sweep that did not score all rows."""
+    results = folder / "results.json"
+    found = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    if found.get("kind") == "sweep" and found.get("partial"):
+        raise UsageError(
+            f"{folder}: partial results are not published ({'; '.join(found['partial'])})",
+            hint="Run the sweep without --limit.",
+        )
 
 
 def refuse_taken_tag(run: Runner, wanted: PushInput, name: str | None) -> None:

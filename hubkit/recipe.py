@@ -10,9 +10,10 @@ people in docs/recipe.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from hubkit.recipe_card import AnalysesProse as AnalysesProse
 from hubkit.recipe_card import CardData as CardData
@@ -24,13 +25,19 @@ from hubkit.recipe_card import IntendedUse as IntendedUse
 from hubkit.recipe_card import Link as Link
 from hubkit.recipe_card import MetricsProse as MetricsProse
 from hubkit.recipe_card import Part as Part
+from hubkit.recipe_sweep import Sweep as Sweep
+from hubkit.recipe_tasks import TASK_KEYS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
 # ISO 639 with subtags, or the Hub's two words for "many" and "a programming language".
 Language = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code)$")]
-TaskName = Literal["text-classification"]
-MetricName = Literal["accuracy", "f1", "precision", "recall"]
+TaskName = Literal[
+    "text-classification", "token-classification", "question-answering", "feature-extraction"
+]
+MetricName = Literal[
+    "accuracy", "f1", "precision", "recall", "exact_match", "cosine", "relative_l2"
+]
 Count = Annotated[int, Field(ge=1)]
 Length = Annotated[int, Field(ge=2)]
 
@@ -38,6 +45,8 @@ _NAME = "Name of the variant in tables and files; unique in the recipe."
 _EXCLUDE = "Nodes that stay float: patterns or role names (attention-matmul, softmax, ...)."
 _OPERATORS = "ONNX operator types that become INT8."
 _PER_CHANNEL = "One scale for each output channel of a weight, not one for the whole tensor."
+_WEIGHT_TYPE = "Integers of weights."
+_FRAMEWORK_ARGS = "Export and graph optimization before quantizing."
 _REDUCE_RANGE = "7-bit weights. null: off where the CPU has VNNI, on elsewhere."
 
 
@@ -80,11 +89,15 @@ class DatasetSpec(Part):
     calibration_split: str = Field(
         "train", description="Split that static quantization calibrates on; never eval_split."
     )
-    data_keys: dict[Literal["primary", "secondary"], str] = Field(
-        description="Columns of the text: primary, and secondary for pairs."
+    data_keys: dict[Literal["primary", "secondary", "question", "context"], str] = Field(
+        description="Columns of the text: primary, and secondary for pairs; question and context"
+        " for question answering."
     )
-    ref_keys: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Columns of the reference labels."
+    ref_keys: tuple[str, ...] = Field(
+        (), description="Column of the reference labels or answers; none for feature extraction."
+    )
+    redistributable: bool = Field(
+        True, description="Whether rows may be shown word for word in what is published."
     )
 
 
@@ -98,8 +111,30 @@ class Calibration(Part):
     num_samples: Count = Field(
         100, description="Rows to calibrate on; the card says how many it really were."
     )
+    percentile: Annotated[float, Field(gt=50, le=100)] = Field(
+        99.999, description="For percentile: per cent of the activations that a range keeps."
+    )
+    num_bins: Annotated[int, Field(ge=16)] | None = Field(
+        None, description="Bins of the histogram; null: 2048."
+    )
+    num_quantized_bins: Annotated[int, Field(ge=16)] = Field(
+        128, description="For entropy: bins that the quantized histogram has."
+    )
     batch_size: Count = Field(8, description="Rows a batch while calibrating.")
     seed: int = Field(13, description="Seed of the choice of rows.")
+
+
+class FrameworkArgs(Part):
+    """How the FP32 ONNX graph is made that quantization starts from."""
+
+    opset: Annotated[int, Field(ge=11)] | None = Field(
+        None, description="ONNX opset to export with; null: the exporter's own."
+    )
+    optimization_level: Literal[0, 1, 2, 99] = Field(
+        0,
+        description="Graph optimization before quantizing: 0 none, 1 basic, 2 fused Transformer"
+        " operators, 99 all.",
+    )
 
 
 class OnnxDynamic(Part):
@@ -113,6 +148,8 @@ class OnnxDynamic(Part):
     node_exclusion: tuple[str, ...] = Field((), description=_EXCLUDE)
     per_channel: bool = Field(True, description=_PER_CHANNEL)
     reduce_range: bool | None = Field(None, description=_REDUCE_RANGE)
+    weight_type: Literal["int8", "uint8"] = Field("int8", description=_WEIGHT_TYPE)
+    framework_args: FrameworkArgs = Field(FrameworkArgs(), description=_FRAMEWORK_ARGS)
 
 
 class OnnxStatic(Part):
@@ -125,6 +162,14 @@ class OnnxStatic(Part):
     node_exclusion: tuple[str, ...] = Field(("attention-matmul",), description=_EXCLUDE)
     per_channel: bool = Field(True, description=_PER_CHANNEL)
     reduce_range: bool | None = Field(None, description=_REDUCE_RANGE)
+    activation_type: Literal["uint8", "int8"] = Field(
+        "uint8", description="Integers of activations; int8 is slow on x86."
+    )
+    weight_type: Literal["int8", "uint8"] = Field("int8", description=_WEIGHT_TYPE)
+    guards: bool = Field(
+        True, description="Keep masked attention scores float: quantized they ruin a model."
+    )
+    framework_args: FrameworkArgs = Field(FrameworkArgs(), description=_FRAMEWORK_ARGS)
     calibration: Calibration = Field(Calibration(), description="How ranges are learnt.")
 
 
@@ -154,7 +199,8 @@ class Evaluation(Part):
     """What is scored and how. `samples` null: the whole split; a limit marks it as partial."""
 
     metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)] = Field(
-        ("accuracy", "f1"), description="Task metrics to report."
+        ("accuracy", "f1"),
+        description="Task metrics to report; left out: those that are usual for the task.",
     )
     batch_size: Count = Field(32, description="Rows a batch.")
     max_length: Length = Field(128, description="Tokens after which a row is cut.")
@@ -192,12 +238,19 @@ class Gates(Part):
     `max_relative_loss` 0.01: the metric of FP32 may fall by 1 % of itself.
     """
 
-    metric: MetricName = Field("accuracy", description="Metric of evaluation.metrics that is held.")
+    metric: MetricName = Field(
+        "accuracy",
+        description="Metric of evaluation.metrics that is held; left out: the task's first.",
+    )
     max_relative_loss: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.01, description="Most that the metric may fall, as a share of its FP32 value."
     )
     prefer: Literal["fastest", "smallest", "most-faithful"] = Field(
         "fastest", description="Which of the variants that pass is published."
+    )
+    select_from: Literal["variants", "sweep"] = Field(
+        "variants",
+        description="sweep: the ONNX variant is a configuration of `sweep`, not of `variants`.",
     )
 
 
@@ -220,7 +273,7 @@ class Publication(Part):
 
 class Recipe(Part):
     """Everything that decides what a publication holds. `labels` maps a value of the dataset's
-    reference column (as text) to a label name of the model."""
+    reference column (as text) to a label name of the model, for the tasks that have labels."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")] = Field(
         1, description="Version of this format."
@@ -229,8 +282,8 @@ class Recipe(Part):
     base: Base = Field(description="The fine-tuned FP32 model to start from.")
     task: TaskName = Field(description="What the model does.")
     dataset: DatasetSpec = Field(description="The labelled data to evaluate and calibrate on.")
-    labels: Annotated[dict[str, str], Field(min_length=1)] = Field(
-        description="Value of the reference column -> label of the model."
+    labels: dict[str, str] = Field(
+        {}, description="Value of the reference column -> label of the model."
     )
     variants: Annotated[tuple[VariantSpec, ...], Field(min_length=1)] = Field(
         description="The INT8 models to make."
@@ -239,7 +292,31 @@ class Recipe(Part):
     benchmark: Benchmark = Field(Benchmark(), description="What is timed, and how.")
     gates: Gates = Field(Gates(), description="What a variant must meet to be published.")
     publication: Publication = Field(description="Where the result goes, and in which formats.")
+    sweep: Sweep | None = Field(None, description="What `hubkit sweep` measures.")
     card: CardData = Field(CardData(), description="What no stage can measure.")
     demo: dict[str, object] | None = Field(
         None, description="Keys of this very recipe that --demo lays over it, mapping by mapping."
     )
+
+    @model_validator(mode="after")
+    def _metrics_of_the_task(self) -> Self:
+        """What the recipe leaves open depends on the task; whoever reads it finds it filled in."""
+        metrics = TASK_KEYS[self.task].default_metrics
+        evaluation = _filled(self.evaluation, "metrics", metrics)
+        gates = _filled(self.gates, "metric", metrics[0])
+        # Frozen from here on; a copy would not take the place of the recipe being made.
+        object.__setattr__(self, "evaluation", evaluation)
+        object.__setattr__(self, "gates", gates)
+        return self
+
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+def _filled(part: PartT, key: str, value: object) -> PartT:
+    """The part with another default for one key, which still counts as not given."""
+    if key in part.model_fields_set:
+        return part
+    filled = part.model_copy(update={key: value})
+    filled.model_fields_set.discard(key)
+    return filled

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hubkit.nearest import did_you_mean
 from hubkit.recipe import IncStatic, OnnxStatic, Recipe, VariantSpec
+from hubkit.recipe_tasks import TASK_KEYS
 from hubkit.recipe_yaml import Fault, Loc
 
-# Task -> the text columns it takes, and how many reference columns.
-_DATA_KEYS = {"text-classification": ("primary", "secondary")}
-_REF_KEYS = {"text-classification": 1}
 _ENTRY = re.compile(r"@\w+\s*\{\s*[^\s,{}]+\s*,")
 
 
 def check_recipe(recipe: Recipe) -> tuple[Fault, ...]:
     """Every contradiction within a recipe, each at the key to change; empty when there is none."""
-    checks = (_variants, _gates, _splits, _columns, _plan, _bibtex)
+    checks = (_variants, _metrics, _gates, _splits, _columns, _labels, _plan, _sweep, _bibtex)
     return tuple(fault for check in checks for fault in check(recipe))
 
 
@@ -53,10 +52,27 @@ def _variants(recipe: Recipe) -> Iterator[Fault]:
             yield Fault(("publication", "formats", index), what)
 
 
+def _metrics(recipe: Recipe) -> Iterator[Fault]:
+    keys = TASK_KEYS[recipe.task]
+    given: list[tuple[Loc, str]] = [
+        (("evaluation", "metrics", index), metric)
+        for index, metric in enumerate(recipe.evaluation.metrics)
+    ]
+    for loc, metric in (*given, (("gates", "metric"), recipe.gates.metric)):
+        if metric not in keys.metrics:
+            near = did_you_mean(metric, keys.metrics)
+            what = f"{recipe.task} has no metric {metric}{near} ({', '.join(keys.metrics)})"
+            yield Fault(loc, what)
+    if recipe.gates.metric in keys.lower_is_better:
+        best = keys.default_metrics[0]
+        what = f"of {recipe.gates.metric} less is better, and a gate holds what may not fall: hold"
+        yield Fault(("gates", "metric"), f"{what} {best}")
+
+
 def _gates(recipe: Recipe) -> Iterator[Fault]:
     metric, measured = recipe.gates.metric, recipe.evaluation.metrics
     yield from _repeated(("evaluation", "metrics"), measured)
-    if metric not in measured:
+    if metric not in measured and metric in TASK_KEYS[recipe.task].metrics:
         given = "metric" in recipe.gates.model_fields_set
         loc: Loc = ("gates", "metric") if given else ("evaluation", "metrics")
         yield Fault(
@@ -67,6 +83,8 @@ def _gates(recipe: Recipe) -> Iterator[Fault]:
 def _splits(recipe: Recipe) -> Iterator[Fault]:
     dataset = recipe.dataset
     static = any(isinstance(v, OnnxStatic | IncStatic) for v in recipe.variants)
+    sweep = recipe.sweep
+    static = static or (sweep is not None and "static" in sweep.quantization_approach)
     if static and _overlap(dataset.calibration_split, dataset.eval_split):
         given = "calibration_split" in dataset.model_fields_set
         yield Fault(
@@ -88,16 +106,19 @@ def _overlap(one: str, other: str) -> bool:
 
 def _columns(recipe: Recipe) -> Iterator[Fault]:
     data_keys, ref_keys = recipe.dataset.data_keys, recipe.dataset.ref_keys
-    takes, wanted = _DATA_KEYS[recipe.task], _REF_KEYS[recipe.task]
-    if "primary" not in data_keys:
-        what = "missing key: the column of the text"
-        yield Fault(("dataset", "data_keys", "primary"), what)
+    keys = TASK_KEYS[recipe.task]
+    takes = (*keys.required, *keys.optional)
+    for key in keys.required:
+        if key not in data_keys:
+            noun = "text" if key == "primary" else key
+            yield Fault(("dataset", "data_keys", key), f"missing key: the column of the {noun}")
     for key in data_keys:
         if key not in takes:
             what = f"{recipe.task} takes {' and '.join(takes)} only"
             yield Fault(("dataset", "data_keys", key), what)
-    if len(ref_keys) != wanted:
-        what = f"{recipe.task} takes {wanted} reference column, found {len(ref_keys)}"
+    if len(ref_keys) != keys.references:
+        number = str(keys.references) if keys.references else "no"
+        what = f"{recipe.task} takes {number} reference column, found {len(ref_keys)}"
         yield Fault(("dataset", "ref_keys"), what)
     columns = list(data_keys.values())
     for index, column in enumerate(ref_keys):
@@ -107,6 +128,14 @@ def _columns(recipe: Recipe) -> Iterator[Fault]:
             )
             yield Fault(("dataset", "ref_keys", index), what)
     yield from _repeated(("dataset", "data_keys"), tuple(columns))
+
+
+def _labels(recipe: Recipe) -> Iterator[Fault]:
+    if TASK_KEYS[recipe.task].labels and not recipe.labels:
+        what = Recipe.model_fields["labels"].description or ""
+        yield Fault(("labels",), f"missing key: {what.rstrip('.')}")
+    if recipe.labels and not TASK_KEYS[recipe.task].labels:
+        yield Fault(("labels",), f"{recipe.task} has no labels: leave them out")
 
 
 def _plan(recipe: Recipe) -> Iterator[Fault]:
@@ -120,6 +149,23 @@ def _plan(recipe: Recipe) -> Iterator[Fault]:
                 " raise that, or leave this length out"
             )
             yield Fault(("benchmark", "input_lengths", index), what)
+
+
+def _sweep(recipe: Recipe) -> Iterator[Fault]:
+    sweep = recipe.sweep
+    if sweep is None:
+        if recipe.gates.select_from == "sweep":
+            what = "the recipe declares no sweep to select from: add `sweep:`"
+            yield Fault(("gates", "select_from"), what)
+        return
+    if sweep.aware_training:
+        what = (
+            "quantization-aware training is not there yet, hubkit quantizes after training: only"
+            " false"
+        )
+        yield Fault(("sweep", "aware_training"), what)
+    yield from _repeated(("sweep", "batch_sizes"), sweep.batch_sizes)
+    yield from _repeated(("sweep", "input_lengths"), sweep.input_lengths)
 
 
 def _bibtex(recipe: Recipe) -> Iterator[Fault]:

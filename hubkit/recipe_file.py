@@ -54,16 +54,20 @@ def load_recipe(name_or_path: str, *, demo: bool = False) -> LoadedRecipe:
     document = read_document(path, shown(path), demo=demo)
     recipe = _validated(document, demo=demo)
     document.refuse((*check_recipe(recipe), *_missing_paths(recipe, path.parent)))
-    content = recipe.model_dump(mode="json", by_alias=True, exclude={"demo"})
     return LoadedRecipe(
         recipe=recipe,
         folder=path.parent,
         path=path,
-        digest=digest_of_value(content),
+        digest=digest_of_recipe(recipe),
         notes=_notes(path.parent, demo=demo),
         demo=demo,
         document=document,
     )
+
+
+def digest_of_recipe(recipe: Recipe) -> str:
+    """SHA-256 of the recipe's canonical JSON, all defaults written out, without the overlay."""
+    return digest_of_value(recipe.model_dump(mode="json", by_alias=True, exclude={"demo"}))
 
 
 def find_recipe(name_or_path: str) -> Path:

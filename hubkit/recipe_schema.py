@@ -78,7 +78,7 @@ def _alternatives(value: JsonObject) -> list[Plain]:
     reference = value.get("$ref")
     if isinstance(reference, str):
         return [{"$ref": reference + _SUFFIX}]
-    union = value.get("oneOf")
+    union = value.get("oneOf", value.get("anyOf"))
     if isinstance(union, list):
         return [a for member in union for a in _alternatives(_object(member))]
     kept = {k: v for k, v in value.items() if k not in ("description", "default", "minProperties")}

@@ -77,30 +77,40 @@ class BaseModelInfo(Record):
 
 class Dataset(Record):
     """The rows a recipe uses. `artifact` holds eval.parquet and, where a variant needs calibration,
-    calibration.parquet: columns primary, secondary (or absent), label (int, the model's label
-    id)."""
+    calibration.parquet, with one column for each of the recipe's data_keys.
+
+    Text is string, but for token classification `primary` is list<string>, the words. The
+    reference of a row: `label` int64, the model's label id; for token classification list<int64>,
+    one for each word; for question answering `answers` list<string>, empty where there is none; for
+    feature extraction nothing.
+    """
 
     artifact: Artifact
     eval_rows: int
     eval_rows_available: int
     calibration_rows: int
-    label_counts: dict[str, int]  # label name -> rows of the evaluation split
+    label_counts: dict[str, int]  # label name -> rows (or words) of the evaluation split
     partial: bool = False
 
 
 class Encoded(Record):
-    """Token ids. `artifact` holds encoded.npz: offsets int64[rows+1], input_ids int32[sum],
-    token_type_ids
-    int32[sum] where the model takes them, labels int64[rows]; ragged: row i is
-    [offsets[i]:offsets[i+1]]."""
+    """Token ids of inputs: of the rows, or where a task cuts a long row into several, of its parts.
+
+    `artifact` holds encoded.npz: offsets int64[inputs+1], input_ids int32[sum], token_type_ids
+    int32[sum] where the model takes them; ragged: input i is [offsets[i]:offsets[i+1]]. Beside
+    these the arrays of `hubkit.tasks.base.Encoding`, such as labels int64[rows].
+    """
 
     artifact: Artifact
     rows: int
     truncated: int  # rows cut at max_length
     max_length: int
-    mean_tokens: float
+    mean_tokens: float  # of an input
     input_names: tuple[str, ...]
     pad_id: int = 0  # what fills a batch up, on the right
+    task: str = "text-classification"  # that the inputs were made for
+    inputs: int | None = None  # None: one for each row
+    lost_units: int = 0  # words that are not scored, because they were cut off or have no token
 
 
 class CalibrationInfo(Record):
@@ -137,8 +147,8 @@ class Variant(Record):
 
 
 class Predictions(Record):
-    """`artifact` holds logits.npy: float32[rows, labels], rows in the order of the evaluation
-    split."""
+    """`artifact` holds logits.npy: what the task keeps of the outputs, one input after another:
+    float32[rows, labels] for text classification, float32[words, labels] for tokens."""
 
     variant: str
     artifact: Artifact
@@ -162,17 +172,21 @@ class Metric(Record):
 
 
 class Paired(Record):
-    """A variant against the FP32 baseline, row by row."""
+    """A variant against the FP32 baseline, unit by unit: `unit` is a row, or a word."""
 
     baseline: str
     flips: int  # predictions that differ
     now_right: int  # baseline wrong, variant right
     now_wrong: int  # baseline right, variant wrong
-    mcnemar_p: float  # exact two-sided binomial on now_right against now_wrong
+    # Exact two-sided binomial on now_right against now_wrong. Words of one sentence are not
+    # independent: for them it is on sentences that became wholly right, or are so no more.
+    mcnemar_p: float
     loss: float  # metric of the gate: baseline - variant
     loss_interval: Interval  # paired, same confidence as the metrics
     max_abs_logit_diff: float
     mean_abs_logit_diff: float
+    unit: str = "row"
+    units: int | None = None  # how many were compared; None: as many as Scores.rows
 
 
 class Scores(Record):
@@ -247,12 +261,20 @@ class Selection(Record):
 
 
 class Sample(Record):
-    """One row of the evaluation split, run alone and unpadded, that `verify` repeats."""
+    """One row of the evaluation split, or one that hubkit made up, run alone and unpadded, that
+    `verify` repeats.
+
+    `words`: the row where it is a list of words; `primary` is then its text, to be read. For
+    question answering `primary` is the question and `secondary` the context.
+    """
 
     row: int
     primary: str
     secondary: str | None = None
-    logits: dict[str, tuple[float, ...]]  # format -> logits of the variant published in it
+    words: tuple[str, ...] | None = None
+    # Format -> what the task records of the outputs of the variant published in it: for text
+    # classification the logits.
+    logits: dict[str, tuple[float, ...]]
 
 
 class ScoreTable(Record):
@@ -276,6 +298,16 @@ class Failed(Record):
     hint: str = ""
 
 
+class SweepOrigin(Record):
+    """The sweep that the published ONNX variant was taken from; sweep.json beside results.json is
+    its whole report."""
+
+    configurations: int
+    distinct: int  # graphs that were measured
+    passed: int  # of those, that meet the gate
+    selected: str
+
+
 class Report(Record):
     """results.json: everything that was measured."""
 
@@ -290,7 +322,9 @@ class Report(Record):
     timings: Timings | None = None
     selection: Selection | None = None
     samples: tuple[Sample, ...] = ()
+    made_up_samples: bool = False  # they are hubkit's own, and not rows of the dataset
     failures: tuple[Failed, ...] = ()
+    sweep: SweepOrigin | None = None
 
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)

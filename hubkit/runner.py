@@ -38,15 +38,15 @@ O_ = TypeVar("O_", bound=Record)
 
 # A fault of the disk, the Hub, the data, the recipe or the installation is not the variant's, and
 # a process that was killed says nothing of it: these end the run.
-_NOT_OF_THE_VARIANT = (
+_NOT_OF_ONE_AMONG_MANY = (
     DataError,
     HubError,
     MissingDependencyError,
     StoreError,
     UsageError,
-    RecipeError,
     WorkerError,
 )
+_NOT_OF_THE_VARIANT = (*_NOT_OF_ONE_AMONG_MANY, RecipeError)
 # A path on a machine, down to its last part: no business of those who read a report.
 _PATH = re.compile(r"(?:~|[A-Za-z]:)?(?:[/\\\\][\w.@+-]+)+[/\\\\]([\w.@+-]+)")
 
@@ -130,15 +130,31 @@ class Runner:
         self, stage: Stage[I_, O_], pending: Sequence[Pending[I_, O_]]
     ) -> tuple[list[O_], list[Failed]]:
         """The records of the calls that work, and the failures of the rest."""
-        good: list[O_] = []
-        failed: list[Failed] = []
+        results = self._judged(stage, pending, _NOT_OF_THE_VARIANT)
+        failed = [result for result in results if isinstance(result, Failed)]
+        return [result for result in results if not isinstance(result, Failed)], failed
+
+    def settle(
+        self, stage: Stage[I_, O_], calls: Sequence[tuple[I_, str, str]]
+    ) -> list[O_ | Failed]:
+        """The record of each call, or why it did not work, in their order: for calls of which each
+        is one among many, so that what its settings cannot do is its own fault."""
+        return self._judged(stage, self.start(stage, calls), _NOT_OF_ONE_AMONG_MANY)
+
+    def _judged(
+        self,
+        stage: Stage[I_, O_],
+        pending: Sequence[Pending[I_, O_]],
+        fatal: tuple[type[HubkitError], ...],
+    ) -> list[O_ | Failed]:
+        found: list[O_ | Failed] = []
         for one, result in zip(pending, self.finish(stage, pending), strict=True):
             if not isinstance(result, Fault):
-                good.append(result)
-            elif isinstance(result.error, _NOT_OF_THE_VARIANT):
+                found.append(result)
+            elif isinstance(result.error, fatal):
                 raise result.error
             else:
-                failed.append(
+                found.append(
                     Failed(
                         stage=stage.name,
                         subject=one.ran.subject,
@@ -146,7 +162,7 @@ class Runner:
                         hint=result.error.hint,
                     )
                 )
-        return good, failed
+        return found
 
     def map(self, stage: Stage[I_, O_], calls: Sequence[tuple[I_, str, str]]) -> list[O_ | Fault]:
         """`start` and `finish` in one."""
@@ -174,7 +190,7 @@ class Runner:
             }
         )
 
-    def context(self, scratch: Path, label: str = "") -> Context:
+    def context(self, scratch: Path, label: str = "", journal: Path | None = None) -> Context:
         """What a stage that runs in this process may touch."""
         return Context(
             self.store,
@@ -182,6 +198,7 @@ class Runner:
             lambda what, done, total: self.listener.update(label, what, done, total),
             self.endpoint,
             self.token,
+            journal,
         )
 
     def close(self) -> None:
@@ -242,10 +259,14 @@ class Runner:
 
     def _run_here(self, stage: Stage[I_, O_], pending: Pending[I_, O_]) -> tuple[O_, float]:
         watch = Stopwatch()
+        journal = self.store.journal(pending.key) if pending.key else None
+        if journal and stage.name in self.again:
+            journal.unlink(missing_ok=True)
         with self.store.scratch() as scratch:
-            record = stage(pending.given, self.context(scratch, pending.ran.label))
-        if pending.key:
+            record = stage(pending.given, self.context(scratch, pending.ran.label, journal))
+        if journal:
             self.store.put_record(pending.key, record)
+            journal.unlink(missing_ok=True)
         return record, watch.seconds
 
     def _look_up(self, stage: Stage[I_, O_], key: str) -> O_ | None:

@@ -29,6 +29,9 @@ STAGES = Registry(
         "fetch-dataset": "hubkit.stages.fetch_dataset:fetch_dataset",
         "encode": "hubkit.stages.encode:encode",
         "export": "hubkit.stages.export:export",
+        "optimize": "hubkit.stages.optimize:optimize",
+        "digest": "hubkit.stages.digest:digest",
+        "calibrate": "hubkit.stages.calibrate:calibrate",
         "quantize": "hubkit.stages.quantize:quantize",
         "predict": "hubkit.stages.predict:predict",
         "evaluate": "hubkit.stages.evaluate:evaluate",
@@ -45,13 +48,18 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage may touch: the store, a scratch folder of its own, and a progress listener."""
+    """What a stage may touch: the store, a scratch folder of its own, and a progress listener.
+
+    `journal`: where a long stage may write down what it has done, line by line: the same call finds
+    it again after a kill. None: nobody keeps one.
+    """
 
     store: Store
     scratch: Path
     progress: Progress = no_progress
     endpoint: str | None = None  # of the Hub to read from; None: huggingface_hub's default
     token: str | None = None
+    journal: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,32 @@ def metric_of_counts(name: str, hits: Ints, predicted: Ints, actual: Ints) -> Fl
     return np.asarray((share * occurs).sum(axis=1) / occurs.sum(axis=1), dtype=np.float64)
 
 
+def resampled_sums(counts: Ints) -> Ints:
+    """Column sums int64[RESAMPLES, columns] of seeded resamples, with replacement, of the rows of
+    `counts`, int64[rows, columns].
+
+    For a cluster bootstrap: a row holds the counts of what has to be drawn together, such as the
+    words of a sentence.
+    """
+    import numpy as np
+
+    outcomes, times = np.unique(counts, axis=0, return_counts=True)
+    return np.concatenate([drawn @ outcomes for drawn in _draws(times)])
+
+
+def percentile_interval(values: Floats, confidence: float = 0.95) -> Interval:
+    """The percentile interval of bootstrapped values (Efron 1979, Ann. Stat. 7:1)."""
+    import numpy as np
+
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(low=float(low), high=float(high))
+
+
 def bootstrap_metric(
     name: str, labels: Ints, predictions: Ints, classes: int, confidence: float = 0.95
 ) -> Interval:
     """Percentile interval of a metric over resampled rows (Efron 1979, Ann. Stat. 7:1)."""
-    return _interval(_resampled(name, labels, (predictions,), classes)[0], confidence)
+    return percentile_interval(_resampled(name, labels, (predictions,), classes)[0], confidence)
 
 
 def bootstrap_loss(
@@ -146,14 +167,7 @@ def bootstrap_loss(
 ) -> Interval:
     """Percentile interval of metric(baseline) − metric(predictions), on the same resampled rows."""
     first, second = _resampled(name, labels, (baseline, predictions), classes)
-    return _interval(first - second, confidence)
-
-
-def _interval(values: Floats, confidence: float) -> Interval:
-    import numpy as np
-
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(low=float(low), high=float(high))
+    return percentile_interval(first - second, confidence)
 
 
 def _resampled(

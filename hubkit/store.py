@@ -1,8 +1,8 @@
 """The store: records by key and artifact folders by digest, safe against a kill at any moment.
 
-Layout below the root: records/<key>.json, artifacts/<digest>/, scratch/<random>/. Everything is
-written under
-scratch/ and renamed into place, so what has a final name is whole.
+Layout below the root: records/<key>.json, artifacts/<digest>/, scratch/<random>/,
+journals/<key>.jsonl. Records and artifacts are written under scratch/ and renamed into place, so
+what has a final name is whole; of a journal the last line may be cut.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ class Store:
         self._records = root / "records"
         self._artifacts = root / "artifacts"
         self._scratch = root / "scratch"
+        self._journals = root / "journals"
         with disk_errors(root):
-            for folder in (self._records, self._artifacts, self._scratch):
+            for folder in (self._records, self._artifacts, self._scratch, self._journals):
                 folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -184,6 +185,10 @@ class Store:
             self.path(artifact)
             return True
         return False
+
+    def journal(self, key: str) -> Path:
+        """The file in which a stage writes down how far it is; it may not be there yet."""
+        return self._journals / f"{key}.jsonl"
 
     def put_record(self, key: str, record: Record) -> None:
         """Write a record under its key, atomically."""

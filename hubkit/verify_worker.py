@@ -29,13 +29,16 @@ from hubkit.keys import digest_of_file
 from hubkit.records import Format, Record, Report, Sample
 from hubkit.stages.verify import FormatCheck, Verified, VerifyInput
 from hubkit.store import disk_errors
+from hubkit.sweep_records import SweepReport
 from hubkit.tasks import task_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
     import torch
+
+    from hubkit.tasks.base import Task
 
 TOLERANCE: dict[Format, float] = {"onnx": 1e-4, "pytorch": 1e-3}
 _FILES: dict[Format, str] = {"onnx": "model.onnx", "pytorch": "pytorch_model.bin"}
@@ -44,16 +47,12 @@ _NOT_OURS = "Only repositories that hubkit published can be verified."
 _AGAIN = "Somebody has changed it on the Hub: publish again to put it right."
 
 
-class _Output(Protocol):
-    logits: torch.Tensor
-
-
 class _Model(Protocol):
     """What optimum gives for either kind; of Neural Compressor `model` is the network in it."""
 
     model: torch.nn.Module
 
-    def __call__(self, **inputs: torch.Tensor) -> _Output: ...
+    def __call__(self, **inputs: torch.Tensor) -> Mapping[str, torch.Tensor]: ...
 
 
 class Place(Record):
@@ -84,12 +83,17 @@ def check_sums(folder: Path, expected: dict[str, str] | None) -> dict[str, str]:
     return sums
 
 
-def read_report(folder: Path, sums: dict[str, str]) -> Report:
-    """The revision's results.json. Raises VerifyError where there is none or it has no samples."""
+def read_report(folder: Path, sums: dict[str, str]) -> Report | SweepReport:
+    """The revision's results.json; of a sweep, which holds no model, its own.
+
+    Raises VerifyError where there is none or that of a publication has no samples.
+    """
     if "results.json" not in sums:
         raise VerifyError(f"{SUMS} names no results.json", hint=_NOT_OURS)
     try:
         text = (folder / "results.json").read_text(encoding="utf-8")
+        if _is_of_a_sweep(text):
+            return SweepReport.model_validate_json(text)
         report = Report.model_validate_json(text)
     except (ValidationError, UnicodeDecodeError) as error:
         what = str(error).splitlines()[0]
@@ -102,10 +106,22 @@ def read_report(folder: Path, sums: dict[str, str]) -> Report:
     return report
 
 
+def _is_of_a_sweep(text: str) -> bool:
+    with suppress(ValueError):
+        found = json.loads(text)
+        return isinstance(found, dict) and found.get("kind") == "sweep"
+    return False
+
+
 def compare(
-    format_: Format, samples: Sequence[Sample], predicted: Sequence[Sequence[float]]
+    format_: Format,
+    samples: Sequence[Sample],
+    predicted: Sequence[Sequence[float]],
+    *,
+    classes: bool = True,
 ) -> float:
-    """The largest |Δlogit|. Raises VerifyError where it is beyond the format's tolerance."""
+    """The largest |Δlogit|. `classes`: the largest of a row's logits is its prediction. Raises
+    VerifyError where it is beyond the format's tolerance."""
     worst, worst_row, flips = 0.0, 0, 0
     for sample, logits in zip(samples, predicted, strict=True):
         recorded = sample.logits[format_]
@@ -120,10 +136,11 @@ def compare(
         if difference > worst:
             worst, worst_row = difference, sample.row
     if worst > TOLERANCE[format_]:
+        changed = f", and {flips} of {len(samples)} predictions differ" if classes else ""
         raise VerifyError(
             f"{_FILES[format_]} as loaded from the Hub does not predict what was recorded: the"
             f" logits of evaluation row {worst_row} differ by {worst:.3g} (at most"
-            f" {TOLERANCE[format_]:g} is right), and {flips} of {len(samples)} predictions differ",
+            f" {TOLERANCE[format_]:g} is right){changed}",
             hint="The weights, the tokenizer or the library versions are not those of the"
             " measurement: compare with lock.json, and publish again. INT8 kernels of another CPU"
             " family may also round otherwise.",
@@ -188,24 +205,33 @@ def _predict(format_: Format, model: _Model, place: Place, report: Report) -> Fo
     if not samples:
         raise VerifyError(f"results.json records no logits for {_FILES[format_]}", hint=_NOT_OURS)
     tokenizer = AutoTokenizer.from_pretrained(place.repo_id, revision=place.revision)
+    task = task_for(report.task)
     predicted = []
     with torch.no_grad():
         for sample in samples:
+            given, options = _call(sample, task)
             inputs = tokenizer(
-                sample.primary,
-                sample.secondary,
-                truncation=True,
-                max_length=report.encoded.max_length,
-                return_tensors="pt",
+                *given, **options, max_length=report.encoded.max_length, return_tensors="pt"
             )
-            predicted.append(model(**inputs).logits[0].tolist())
+            outputs = model(**inputs)
+            arrays = {name: outputs[name].float().numpy() for name in task.outputs}
+            predicted.append(task.recorded(arrays).tolist())
     return FormatCheck(
         format=format_,
         checked=True,
         samples=len(samples),
-        max_abs_logit_diff=compare(format_, samples, predicted),
+        max_abs_logit_diff=compare(format_, samples, predicted, classes=task.reference == "label"),
         tolerance=TOLERANCE[format_],
     )
+
+
+def _call(sample: Sample, task: Task) -> tuple[list[object], dict[str, bool | str]]:
+    """How a row is given to AutoTokenizer: the arguments, and the options that go with them."""
+    if sample.words is not None:
+        return [list(sample.words)], {"is_split_into_words": True, "truncation": True}
+    # Of a question the whole, and of its context the first window.
+    cut = "only_second" if task.reference == "answers" else True
+    return [sample.primary, sample.secondary], {"truncation": cut}
 
 
 def _import(formats: Sequence[Format], done: Future[None]) -> None:
@@ -236,16 +262,17 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
     bundle = {ref.path: ref.sha256 for ref in given.bundle.files} if given.bundle else None
     sums = check_sums(folder, bundle)
     report = read_report(folder, sums)
-    if not formats:
-        raise VerifyError("it holds no model that hubkit knows", hint=_NOT_OURS)
-    tell("loading", 2, 4)
-    imported.result()
-    place = Place(repo_id=given.repo_id, revision=sha)
-    check = {"onnx": check_onnx, "pytorch": check_pytorch}
-    checks = []
-    for format_ in formats:
-        checks.append(check[format_](place, report))
-        tell("predicting", 2 + len(checks), 4)
+    checks: list[FormatCheck] = []
+    if isinstance(report, Report):
+        if not formats:
+            raise VerifyError("it holds no model that hubkit knows", hint=_NOT_OURS)
+        tell("loading", 2, 4)
+        imported.result()
+        place = Place(repo_id=given.repo_id, revision=sha)
+        check = {"onnx": check_onnx, "pytorch": check_pytorch}
+        for format_ in formats:
+            checks.append(check[format_](place, report))
+            tell("predicting", 2 + len(checks), 4)
     return Verified(
         repo_id=given.repo_id,
         revision=sha,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).resolve().parent
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -14,6 +15,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the golden files from what is made"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `pytest -n 2 --dist loadgroup`: the tests of a file share what they make, and those on
+    the demo model share a publication, so each such group runs in one process."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        group = path.parts[0] if path.parts[0] == "e2e" else path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -18,15 +18,16 @@ from hubkit.recipe_file import load_recipe
 from hubkit.stages.seed import seed_hub
 from hubkit.store import Store
 
-BUILDER = "movie-sentiment"
 
-
-def warm_home(folder: Path) -> Path:
-    """A new HUBKIT_HOME in which only the base model is kept, and with its dataset on the Hub; it
-    is built first where it is nowhere. Copies of a home have the same commits on their Hubs."""
+def warm_home(folder: Path, name: str = "distilbert-sst2") -> Path:
+    """A new HUBKIT_HOME in which only that recipe's base model and its dataset are kept, and on the
+    Hub what may be there; it is built first where it is nowhere. Copies of a home have the same
+    commits on their Hubs."""
+    recipe = load_recipe(name, demo=True).recipe
+    assert isinstance(recipe.base, BuiltModel)
     with running() as run:
-        given = build_input(BUILDER)
-        built = run.run(build_demo, given, subject=BUILDER)
+        given = build_input(recipe.base.builder)
+        built = run.run(build_demo, given, subject=recipe.base.builder)
         key, source = run.key(build_demo, given), run.store
     target = Store(folder / "store")
     for artifact in (built.model, built.dataset):
@@ -34,9 +35,7 @@ def warm_home(folder: Path) -> Path:
             shutil.copytree(source.path(artifact), scratch / "copy")
             assert target.adopt(scratch / "copy") == artifact
     target.put_record(key, built)
-    recipe = load_recipe("distilbert-sst2", demo=True).recipe
     with EmbeddedHub(folder / "hub") as hub:
-        assert isinstance(recipe.base, BuiltModel)
         ids = recipe.base.id, recipe.dataset.path
         seed_hub(hub.endpoint, hub.token, built, *ids, target)
     return folder

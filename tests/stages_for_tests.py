@@ -51,3 +51,17 @@ def write(given: Given, ctx: Context) -> Made:
 def inline(given: Given, ctx: Context) -> Given:
     """Gives back what it was given."""
     return given
+
+
+@stage(f"{_HERE}:steps", version=1, kind="measured", takes=Given, gives=Given)
+def steps(given: Given, ctx: Context) -> Given:
+    """Writes a line of its journal a step, until there are three or it is told to fail."""
+    journal = ctx.journal
+    assert journal is not None
+    before = journal.read_text(encoding="utf-8") if journal.is_file() else ""
+    for number in range(len(before.splitlines()), 3):
+        if given.fail and number == 2 and not before:
+            raise ModelError("stopped in the middle")
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(f"{number}\n")
+    return Given(text=f"{len(before.splitlines())} steps were there")

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 COMMANDS = (
     "publish",
+    "sweep",
     "quantize",
     "evaluate",
     "benchmark",

@@ -16,12 +16,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         *("keys", "recipe", "recipe_card", "recipe_check", "recipe_errors", "recipe_file"),
         *("recipe_new", "recipe_schema", "recipe_skeleton", "recipe_yaml", "records", "lock"),
+        *("recipe_sweep", "recipe_tasks", "sweep_plan", "sweep_records", "sweep_where"),
     ),
     ("deps", "registry", "store", "machine", "statistics", "output", "stage"),
     ("backends", "tasks", "hub", "executors", "cards", "demo"),
+    ("sweeps",),  # the report of a sweep, on the cards' tools
     ("stages", "benchmark_worker", "verify_worker"),
     ("runner",),
-    ("gate", "local_hub", "preparing", "measuring", "assembling", "pushing", "pipeline"),
+    (
+        *("gate", "local_hub", "preparing", "quantizing", "measuring", "sweeping", "choosing"),
+        *("assembling", "pushing", "pipeline", "sweep_pipeline"),
+    ),
     ("preview", "folder"),
     ("cli", "__main__", "__init__"),
 )

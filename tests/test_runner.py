@@ -17,9 +17,10 @@ from hubkit.errors import DataError, HubkitError, ModelError, RecipeError, Worke
 from hubkit.executors.base import Call
 from hubkit.executors.local import LocalExecutor
 from hubkit.executors.worker import execute
+from hubkit.records import Failed
 from hubkit.runner import Runner, WouldRun
 from hubkit.store import Store
-from tests.stages_for_tests import Given, Made, inline, write
+from tests.stages_for_tests import Given, Made, inline, steps, write
 
 
 class Ear:
@@ -105,6 +106,32 @@ def test_error_classes_cross_the_process(runner: Runner) -> None:
     with pytest.raises(HubkitError) as caught_bug:
         runner.run(write, Given(text="a", fail="bug"))
     assert "HUBKIT_DEBUG=1" in caught_bug.value.hint
+
+
+def test_one_among_many_may_fail_by_its_settings(runner: Runner) -> None:
+    calls = [(Given(text="a", fail=fail), fail, "") for fail in ("model", "", "recipe")]
+    model, good, recipe = runner.settle(write, calls)
+    assert isinstance(good, Made)
+    assert isinstance(model, Failed)
+    assert isinstance(recipe, Failed)
+    assert (model.subject, recipe.subject) == ("model", "recipe")
+    for fail, kind in (("data", DataError), ("die", WorkerError)):
+        with pytest.raises(kind):
+            runner.settle(write, [(Given(text="a", fail=fail), "v", "")])
+
+
+def test_a_measured_stage_finds_its_journal_again(runner: Runner) -> None:
+    given = Given(text="a", fail="once")
+    with pytest.raises(ModelError, match="in the middle"):
+        runner.run(steps, given)
+    assert runner.run(steps, given).text == "2 steps were there"
+    journal = runner.store.journal(runner.key(steps, given))
+    assert not journal.exists()  # it is done
+    # Measured anew is measured whole.
+    journal.write_text("0\n1\n")
+    runner.again = frozenset({steps.name})
+    with pytest.raises(ModelError, match="in the middle"):
+        runner.run(steps, given)
 
 
 def test_a_dead_lane_is_replaced(runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""A tiny classifier folder, made on the spot: what every test that needs a model starts from."""
+"""A tiny model folder, made on the spot: what every test that needs a model starts from."""
 
 from __future__ import annotations
 
@@ -35,56 +35,67 @@ def _vocabulary() -> list[str]:
     return list(dict.fromkeys((*SPECIAL, *characters, *pieces, *WORDS)))
 
 
+ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+_LABELS = {
+    "text-classification": ("NEGATIVE", "POSITIVE"),
+    "token-classification": ENTITIES,
+    "question-answering": (),
+    "feature-extraction": (),
+}
+_HEADS = {
+    "text-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+    "feature-extraction": "Model",
+}
+
+
 def make_tiny_model(
     folder: Path,
     *,
     model_type: Literal["distilbert", "bert"] = "distilbert",
-    labels: tuple[str, ...] = ("NEGATIVE", "POSITIVE"),
+    labels: tuple[str, ...] | None = None,
     seed: int = 0,
+    task: str = "text-classification",
 ) -> Path:
-    """Write a loadable 2-layer sequence classifier with its tokenizer to `folder`; gives `folder`.
+    """Write a loadable 2-layer model for a task with its tokenizer to `folder`; gives `folder`.
 
     config.json, model.safetensors, tokenizer.json, tokenizer_config.json, special_tokens_map.json
     and vocab.txt. Equal arguments give equal bytes. The weights are random, but wide enough that
-    logits differ between sentences.
+    outputs differ between sentences. `labels`: of a classifier, where they are not the usual ones.
     """
     import torch
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        BertTokenizerFast,
-        DistilBertConfig,
-        DistilBertForSequenceClassification,
-        DistilBertTokenizerFast,
-    )
+    import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
     words = _vocabulary()
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8")
-    names = dict(enumerate(labels))
-    ids = {name: i for i, name in names.items()}
-    common = {"vocab_size": len(words), "max_position_embeddings": 64, "initializer_range": 0.4}
-    torch.manual_seed(seed)
+    names = dict(enumerate(_LABELS[task] if labels is None else labels))
+    common: dict[str, object] = {
+        "vocab_size": len(words),
+        "max_position_embeddings": 64,
+        "initializer_range": 0.4,
+        **(
+            {"id2label": names, "label2id": {name: i for i, name in names.items()}} if names else {}
+        ),
+    }
     if model_type == "distilbert":
-        # fmt: off
-        model = DistilBertForSequenceClassification(DistilBertConfig(
-            dim=32, n_layers=2, n_heads=2, hidden_dim=64, id2label=names, label2id=ids, **common))
-        tokenizer = DistilBertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
+        kind = "DistilBert"
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
     else:
-        model = BertForSequenceClassification(
-            BertConfig(
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=64,
-                id2label=names,
-                label2id=ids,
-                **common,
-            )
-        )
-        tokenizer = BertTokenizerFast(vocab_file=str(vocabulary), model_max_length=64)
-        # fmt: on
+        kind = "Bert"
+        sizes = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+        }
+    torch.manual_seed(seed)
+    config = getattr(transformers, f"{kind}Config")(**sizes, **common)
+    model = getattr(transformers, f"{kind}{_HEADS[task]}")(config)
+    loader = getattr(transformers, f"{kind}TokenizerFast")
+    tokenizer = loader(vocab_file=str(vocabulary), model_max_length=64)
     model.eval().save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     return folder

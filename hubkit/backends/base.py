@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[np.int64]]  # input name -> int64[batch, length]
-    Logits = NDArray[np.float32]  # float32[batch, labels]
+    Outputs = Mapping[str, NDArray[np.float32]]  # output name -> float32[batch, ...]
 
 SpecT_contra = TypeVar("SpecT_contra", bound=Part, contravariant=True)
 
@@ -36,7 +36,7 @@ class Quantized:
 class Exporter(Protocol):
     """Turns a model folder into another format."""
 
-    def export(self, model: Path, output: Path, *, task: str) -> str:
+    def export(self, model: Path, output: Path, *, task: str, opset: int | None = None) -> str:
         """Write a loadable folder to `output`; gives the model file's name."""
 
 
@@ -54,8 +54,9 @@ class Session(Protocol):
 
     input_names: tuple[str, ...]
 
-    def run(self, arrays: Arrays) -> Logits:
-        """Logits float32[batch, labels] for padded int64[batch, length] inputs."""
+    def run(self, arrays: Arrays) -> Outputs:
+        """All outputs of the model, by the names that transformers gives them ("logits",
+        "last_hidden_state", …), for padded int64[batch, length] inputs."""
 
     def close(self) -> None:
         """Free the model."""

@@ -13,7 +13,7 @@ from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
 from hubkit.backends.node_patterns import matching_names, nothing_matches
 from hubkit.backends.quiet import quiet
-from hubkit.backends.torch import TorchSession, input_names, load_classifier
+from hubkit.backends.torch import TorchSession, head_of, input_names, load_model
 from hubkit.deps import require
 from hubkit.errors import DataError, ModelError, RecipeError
 from hubkit.recipe import IncDynamic, IncStatic
@@ -46,7 +46,7 @@ def _quantized(model: Module) -> list[Module]:
 
 
 def load_quantized(folder: Path) -> PreTrainedModel:
-    """The INT8 model of a folder, as INCModelForSequenceClassification loads it.
+    """The INT8 model of a folder, as INCModelFor… of its config.json's class loads it.
 
     Raises ModelError where what comes out is not quantized: INCModel loads FP32 weights without a
     word when model.safetensors lies beside pytorch_model.bin, or the latter is an ordinary one.
@@ -54,9 +54,8 @@ def load_quantized(folder: Path) -> PreTrainedModel:
     with quiet():
         inc = require(_INC, extra="inc")
         try:
-            loaded = inc.INCModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True
-            )
+            loader = getattr(inc, f"INCModel{head_of(folder).suffix}")
+            loaded = loader.from_pretrained(folder, local_files_only=True)
         except (OSError, RuntimeError, ValueError, AttributeError) as error:
             raise ModelError(f"INCModel cannot load {folder.name}: {error}") from error
     model: PreTrainedModel = loaded.model.eval()
@@ -148,7 +147,7 @@ def _quantize(
 
         # eager: INCModel reloads with eager attention, and what was calibrated on another one
         # answers otherwise after the reload (by 0.06 in a logit, measured).
-        network = load_classifier(model, attention="eager")
+        network = load_model(model, attention="eager")
         out = _excluded(network, exclusions)
         settings = PostTrainingQuantConfig(
             approach=approach,
@@ -160,7 +159,8 @@ def _quantize(
             # calibrate() runs once, over everything: this is what the saved files say of it.
             calibration_sampling_size=[samples] if samples else [100],
         )
-        done = _fit(inc.INCQuantizer, network, settings, calibrate, output, Path(scratch))
+        quantizer = inc.INCQuantizer(network, task=head_of(model).task, calibration_fn=calibrate)
+        done = _fit(quantizer, settings, output, Path(scratch))
         maybe_save_preprocessors(model, output)
     modules = _quantized(done)
     if not modules:
@@ -187,14 +187,8 @@ class _IncQuantizer(Protocol):
 
 
 def _fit(
-    quantizer: Callable[..., _IncQuantizer],
-    network: PreTrainedModel,
-    settings: PostTrainingQuantConfig,
-    calibrate: Callable[[Module], None] | None,
-    output: Path,
-    scratch: Path,
+    work: _IncQuantizer, settings: PostTrainingQuantConfig, output: Path, scratch: Path
 ) -> Module:
-    work = quantizer(network, task="text-classification", calibration_fn=calibrate)
     with _workspace(scratch):
         try:
             work.quantize(settings, save_directory=output)

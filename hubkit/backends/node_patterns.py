@@ -2,8 +2,8 @@
 
 A pattern is one of the names below, a node's name, or a regular expression that matches whole node
 names. The names are those of optimum's sweep ("layernorm", "gelu", "residual", "gather",
-"softmax"), and "attention-matmul". They are defined on today's exports (opset 17 and later), where
-a LayerNormalization is one node.
+"softmax"), and "attention-matmul". They find what optimum's exporter writes at any opset (a
+LayerNormalization is nine nodes below 17, a Gelu five below 20) and what onnxruntime fuses of it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from pathlib import Path
 
 from hubkit.errors import RecipeError
 
+_SKIPS = {"SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
+_LAYERNORMS = {
+    *_SKIPS,
+    *("LayerNormalization", "SimplifiedLayerNormalization", "EmbedLayerNormalization"),
+}
+# What these patterns mean is inside a fused attention, and float there in its integer form as well:
+# there is nothing to exclude, and nothing wrong with the pattern.
+_FLOAT_INSIDE = {
+    pattern: {"Attention", "MultiHeadAttention"} for pattern in ("softmax", "attention-matmul")
+}
 # Their output is a constant when all their inputs are.
 _TRANSPARENT = {"Identity", "Transpose", "Cast", "Reshape", "Unsqueeze", "Squeeze"}
 
@@ -45,30 +55,32 @@ class Graph:
         """Tensors that do not depend on the model's inputs, found through Identity and the like."""
         known = set(self.initializers)
         for node in self.nodes:
-            folds = node.op in _TRANSPARENT and all(i in known for i in node.inputs)
+            folds = node.op in _TRANSPARENT and all(i in known for i in node.inputs if i)
             if node.op == "Constant" or folds:
                 known.update(node.outputs)
         return frozenset(known)
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:
-        return {output: node for node in self.nodes for output in node.outputs}
+        return {output: node for node in self.nodes for output in node.outputs if output}
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Node, ...]]:
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.inputs):
+            for name in dict.fromkeys(filter(None, node.inputs)):  # "" is an input left out
                 found.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in found.items()}
 
-    def after(self, node: Node) -> tuple[Node, ...]:
-        """The nodes that read a node's outputs."""
-        return tuple(n for output in node.outputs for n in self.consumers.get(output, ()))
+    def after(self, node: Node | None) -> tuple[Node, ...]:
+        """The nodes that read a node's outputs; none of no node."""
+        outputs = node.outputs if node else ()
+        return tuple(n for output in outputs for n in self.consumers.get(output, ()))
 
-    def before(self, node: Node) -> tuple[Node, ...]:
-        """The nodes whose outputs a node reads."""
-        return tuple(self.producers[i] for i in node.inputs if i in self.producers)
+    def before(self, node: Node | None) -> tuple[Node, ...]:
+        """The nodes whose outputs a node reads; none of no node."""
+        inputs = node.inputs if node else ()
+        return tuple(self.producers[i] for i in inputs if i in self.producers)
 
     def operands(self, node: Node) -> tuple[str, ...]:
         """The inputs of a node that depend on the model's inputs."""
@@ -93,8 +105,31 @@ def read_graph(path: Path) -> Graph:
 
 
 def _layernorm(graph: Graph) -> Iterable[Node]:
-    ops = {"LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization"}
-    return (n for n in graph.nodes if n.op in ops)
+    """One node; or as below opset 17 (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * weight +
+    bias, nine nodes."""
+    for node in graph.nodes:
+        if node.op in _LAYERNORMS:
+            yield node
+        if node.op == "Sqrt":
+            yield from _decomposed_layernorm(graph, node)
+
+
+def _decomposed_layernorm(graph: Graph, root: Node) -> Iterable[Node]:
+    epsilon = _only(graph.before(root), "Add")
+    variance = _only(graph.before(epsilon), "ReduceMean")
+    square = _only(graph.before(variance), "Pow", "Mul")
+    centred = _only(graph.before(square), "Sub")
+    quotient = _only(graph.after(root), "Div")
+    if not centred or not quotient:
+        return
+    weight = _only(graph.after(quotient), "Mul")
+    bias = _only(graph.after(weight), "Add")
+    chain = (_only(graph.before(centred), "ReduceMean"), centred, square, variance, epsilon, root)
+    yield from (node for node in (*chain, quotient, weight, bias) if node)
+
+
+def _only(nodes: Iterable[Node], *ops: str) -> Node | None:
+    return next((node for node in nodes if node.op in ops), None)
 
 
 def _gelu(graph: Graph) -> Iterable[Node]:
@@ -114,10 +149,20 @@ def _gelu(graph: Graph) -> Iterable[Node]:
                 yield from (n for n in halves if len(graph.operands(n)) == 1)
 
 
-def _softmax(graph: Graph) -> Iterable[Node]:
+def mask_adds(graph: Graph) -> tuple[Node, ...]:
     """The Adds that lay the attention mask over the scores: quantized, its -3e38 or -inf ruins the
     range of all others (accuracy falls to chance)."""
-    return (n for n in graph.nodes if n.op == "Add" and _feeds(graph, n, "Softmax"))
+    return tuple(n for n in graph.nodes if n.op == "Add" and _feeds(graph, n, "Softmax"))
+
+
+def _softmax(graph: Graph) -> Iterable[Node]:
+    """Softmax, and the Add or Where that lays the attention mask over the scores before it."""
+    yield from mask_adds(graph)
+    for node in graph.nodes:
+        if node.op in {"Softmax", "BiasSoftmax"}:
+            yield node
+        if node.op == "Where" and _feeds(graph, node, "Softmax"):
+            yield node
 
 
 def _feeds(graph: Graph, node: Node, op: str) -> bool:
@@ -127,10 +172,12 @@ def _feeds(graph: Graph, node: Node, op: str) -> bool:
 
 
 def _residual(graph: Graph) -> Iterable[Node]:
-    """Adds of two computed tensors that are neither the attention mask's nor the embeddings'."""
-    masks = set(_softmax(graph))
+    """Adds of two computed tensors that are neither the attention mask's nor the embeddings', and
+    the normalizations that they are fused into."""
+    masks = set(mask_adds(graph))
     for node in graph.nodes:
-        if node.op == "Add" and node not in masks and len(graph.operands(node)) == 2:
+        sums = node.op == "Add" and node not in masks and len(graph.operands(node)) == 2
+        if sums or node.op in _SKIPS:
             sources = {n.op for n in graph.before(node)}
             if not sources & {"Gather", "Erf"}:
                 yield node
@@ -138,15 +185,19 @@ def _residual(graph: Graph) -> Iterable[Node]:
 
 def _gather(graph: Graph) -> Iterable[Node]:
     """Embedding look-ups; the Gathers of shape arithmetic are never quantized."""
-    for node in graph.nodes:
-        if node.op == "Gather" and graph.initializers.get(node.inputs[0], False):
-            yield node
+    return (n for n in graph.nodes if is_look_up(graph, n) or n.op == "EmbedLayerNormalization")
+
+
+def is_look_up(graph: Graph, node: Node) -> bool:
+    """Whether a node takes rows out of a float weight."""
+    return node.op == "Gather" and graph.initializers.get(node.inputs[0], False)
 
 
 def _attention_matmul(graph: Graph) -> Iterable[Node]:
     """Products of two activations: queries with keys, and weights with values."""
     for node in graph.nodes:
-        if node.op in {"MatMul", "Gemm"} and not set(node.inputs[:2]) & graph.constants:
+        two = node.op in {"MatMul", "Gemm", "FusedMatMul"}
+        if two and not set(node.inputs[:2]) & graph.constants:
             yield node
 
 
@@ -168,20 +219,31 @@ def named_nodes(graph: Graph, pattern: str) -> set[str]:
 def match_nodes(graph: Graph, pattern: str) -> tuple[str, ...]:
     """Names of the nodes that a pattern means, in the graph's order.
 
-    Raises RecipeError when there are none, with what could have been meant.
+    None where all that it means is within a fused attention, which computes it in float whatever
+    is quantized. Raises RecipeError where nothing is meant, with what could have been.
     """
     found = (
         named_nodes(graph, pattern)
         if pattern in PATTERNS
         else matching_names(pattern, [n.name for n in graph.nodes])
     )
-    if not found:
-        counts = Counter(n.op for n in graph.nodes)
-        operators = ", ".join(f"{op} ({count})" for op, count in sorted(counts.items()))
+    inside = any(n.op in _FLOAT_INSIDE.get(pattern, ()) for n in graph.nodes)
+    if not found and not inside:
         raise nothing_matches(
-            pattern, [*PATTERNS, *(n.name for n in graph.nodes)], f"Operators here: {operators}."
+            pattern, [*PATTERNS, *(n.name for n in graph.nodes)], _what_could_match(graph)
         )
     return tuple(n.name for n in graph.nodes if n.name in found)
+
+
+def _what_could_match(graph: Graph) -> str:
+    counts = {pattern: len(named_nodes(graph, pattern)) for pattern in PATTERNS}
+    names = ", ".join(f"{pattern} ({count})" for pattern, count in counts.items() if count)
+    operators = Counter(n.op for n in graph.nodes)
+    listed = ", ".join(f"{op} ({count})" for op, count in sorted(operators.items()))
+    return (
+        f"Patterns that match this graph (opset {graph.opset}): {names or 'none'}."
+        f" Operators in it: {listed}."
+    )
 
 
 def matching_names(pattern: str, names: Sequence[str]) -> set[str]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubkit.backends.node_patterns import Graph, Node, match_nodes, read_graph
+from hubkit.backends.node_patterns import Graph, Node, is_look_up, match_nodes, read_graph
 from hubkit.errors import ModelError, RecipeError
 from hubkit.nearest import did_you_mean
+from hubkit.recipe import OnnxDynamic, OnnxStatic
 
 # Of these nodes two inputs are data; of all others the first.
 _TWO_OPERANDS = {"MatMul", "Gemm", "Add", "Sub", "Mul", "Div"}
-_INTEGER_OPS = {"MatMulInteger", "ConvInteger", "QAttention", "DynamicQuantizeLSTM"}
+_INTEGER_OPS = {
+    *("MatMulInteger", "ConvInteger", "QAttention", "DynamicQuantizeLSTM"),
+    "QEmbedLayerNormalization",
+}
+# Graph optimization puts products into Attention, and embedding look-ups into this normalization.
+_FUSED_INTO = {"MatMul": "Attention", "Gather": "EmbedLayerNormalization"}
 # onnxruntime runs these on integers whatever becomes of their output.
 _READ_INTEGERS = {"MatMul", "Gemm", "Conv", "Gather"}
 
@@ -30,17 +36,24 @@ def make_plan(
     operators: Sequence[str],
     exclusions: Sequence[str],
     *,
+    forms: Iterable[str] | None = None,
     never: Iterable[str] = (),
+    allow_none: bool = False,
 ) -> Plan:
     """The nodes of those operators, less those that the patterns mean, and `never`.
 
-    Raises RecipeError where a pattern matches no node of the graph, or nothing is left.
+    `forms`: the operators that have an integer form in this mode, where not all have; nodes of
+    others are no part of the plan. Raises RecipeError where a pattern matches no node of the graph,
+    or nothing is left and `allow_none` does not say that this is well.
     """
-    able = {n.name for n in graph.nodes if n.op in operators and _is_quantizable(graph, n)}
+    wanted = with_fused(graph, operators)
+    if forms is not None:
+        wanted = [operator for operator in wanted if operator in set(forms)]
+    able = {n.name for n in graph.nodes if n.op in wanted and _is_quantizable(graph, n)}
     able -= set(never)
     matched = {pattern: set(match_nodes(graph, pattern)) for pattern in exclusions}
     left = able.difference(*matched.values())
-    if not left:
+    if not left and not allow_none:
         raise RecipeError(
             f"no node is left to quantize: operators_to_quantize {', '.join(operators)}"
             + (f", node_exclusion {', '.join(exclusions)}" if exclusions else ""),
@@ -49,20 +62,37 @@ def make_plan(
     return Plan(frozenset(left), {p: len(able & names) for p, names in matched.items()})
 
 
+def with_fused(graph: Graph, operators: Iterable[str]) -> list[str]:
+    """The operators, and those of an optimized graph that they are fused into: MatMul means the
+    products within Attention too, Gather the look-ups within EmbedLayerNormalization."""
+    here = {node.op for node in graph.nodes}
+    given = list(dict.fromkeys(operators))
+    fused = [_FUSED_INTO[o] for o in given if _FUSED_INTO.get(o) in here]
+    return list(dict.fromkeys((*given, *fused)))
+
+
 def _is_quantizable(graph: Graph, node: Node) -> bool:
     # A Gather of shape arithmetic reads integers; quantizers pass it over without a word.
-    return node.op != "Gather" or graph.initializers.get(node.inputs[0], False)
+    return node.op != "Gather" or is_look_up(graph, node)
 
 
-def check_operators(operators: Sequence[str], able: Iterable[str], mode: str) -> None:
-    """Raises RecipeError where `mode` quantization cannot do an operator, with the nearest name."""
-    known = sorted(set(able))
+def check_operators(
+    operators: Sequence[str], able: Iterable[str], mode: str, *, graph: Graph | None = None
+) -> None:
+    """Raises RecipeError where `mode` quantization cannot do an operator, with the nearest name.
+
+    The operators of `graph` are let through as well: their nodes may have no integer form, and
+    stay float then, as an Add does in dynamic quantization.
+    """
+    here = {node.op for node in graph.nodes} - {"Constant"} if graph else set()
+    known = sorted({*able, *here})
     for operator in operators:
         if operator not in known:
             raise RecipeError(
                 f"operators_to_quantize {operator}: onnxruntime has no {mode} quantization of it"
+                + (", and the model no such operator" if graph else "")
                 + did_you_mean(operator, known),
-                hint=f"It has that of: {', '.join(known)}.",
+                hint=f"{'Known here' if graph else 'It has that of'}: {', '.join(known)}.",
             )
 
 
@@ -77,23 +107,52 @@ def float_names(graph: Graph, plan: Plan, operators: Iterable[str]) -> list[str]
     return [*names, *(f"{name}_MatMul" for name in names if name in gemms)]
 
 
-def count_quantized(path: Path, plan: Plan) -> int:
+def refusal(spec: OnnxDynamic | OnnxStatic) -> str | None:
+    """Why this configuration cannot act on ONNX Runtime, known before anything is made; None where
+    it can.
+
+    Source: onnxruntime issue 8770 (fuse before dynamic quantization, not before static), and the
+    ONNX operator DequantizeLinear, which has an axis from opset 13 on.
+    """
+    if not isinstance(spec, OnnxStatic):
+        return None
+    opset, level = spec.framework_args.opset, spec.framework_args.optimization_level
+    if level > 1:
+        return (
+            f"optimization_level {level} fuses attention into one operator, which static"
+            " quantization has no integer form of: its products would stay float. onnxruntime"
+            " fuses a static model itself when it loads it: use optimization_level 0 or 1"
+        )
+    if opset is not None and opset < 13 and spec.per_channel:
+        return (
+            f"opset {opset} has no scales per channel in static quantization: use opset 13 or"
+            " later, or per_channel: false"
+        )
+    return None
+
+
+def count_quantized(path: Path, plan: Plan, *, allow_none: bool = False) -> int:
     """How many of the plan's nodes really are quantized in the ONNX file that came of it.
 
-    Raises ModelError where none is.
+    Raises ModelError where none is, unless `allow_none`.
     """
-    done = quantized_nodes(read_graph(path))
-    if not done & plan.quantized:
+    done = quantized_nodes(read_graph(path), plan.quantized)
+    if not allow_none and not done & plan.quantized:
         raise ModelError("onnxruntime quantized no node of the model")
     return len(done & plan.quantized)
 
 
-def quantized_nodes(graph: Graph) -> frozenset[str]:
-    """Names, as in the float graph, of the nodes that compute with integers in a quantized one."""
+def quantized_nodes(graph: Graph, names: Container[str] = ()) -> frozenset[str]:
+    """Names, as in the float graph, of the nodes that compute with integers in a quantized one.
+
+    `names`: those of the float graph, where they are known: a node of it may be named as one that
+    came of a Gemm.
+    """
     found = set()
     for node in graph.nodes:
         if node.op in _INTEGER_OPS:
-            found.add(node.name.removesuffix("_quant").removesuffix("_MatMul"))
+            name = node.name.removesuffix("_quant")
+            found.add(name if name in names else name.removesuffix("_MatMul"))
         elif node.op not in {"QuantizeLinear", "DequantizeLinear"}:
             data = node.inputs[: 2 if node.op in _TWO_OPERANDS else 1]
             reads = bool(data) and all(_is_integer(graph, name) for name in data)

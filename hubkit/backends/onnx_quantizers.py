@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubkit.backends.activation_ranges import ranges_of, tensors_data
+from hubkit.backends.activation_statistics import gather_statistics
 from hubkit.backends.base import Quantized
-from hubkit.backends.calibration import activation_ranges, real_samples
+from hubkit.backends.calibration import real_samples
 from hubkit.backends.node_patterns import Graph, named_nodes, read_graph
 from hubkit.backends.onnx_plan import (
     Plan,
@@ -22,19 +24,22 @@ from hubkit.backends.onnx_plan import (
     count_quantized,
     float_names,
     make_plan,
+    with_fused,
 )
 from hubkit.backends.quiet import quiet
-from hubkit.errors import DataError
+from hubkit.errors import DataError, ModelError
 from hubkit.machine import machine_info
 from hubkit.recipe import OnnxDynamic, OnnxStatic
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.calibrate import TensorsData
 
+    from hubkit.backends.activation_histogram import Histogram
     from hubkit.backends.base import Arrays
 
 MODEL_FILE = "model.onnx"
 _PRODUCTS = ("MatMul", "Gemm")
+_TYPES = {"int8": "QInt8", "uint8": "QUInt8"}
 # Products of U8 and S8 saturate in the 16-bit sums of x86 before VNNI; ARM has no such sums.
 _EXACT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimd"}
 
@@ -48,7 +53,7 @@ def needs_reduced_range(flags: Iterable[str] | None = None) -> bool:
 
 
 class DynamicQuantizer:
-    """Weights S8 ahead of time, activations U8 with a new range in each call.
+    """Weights ahead of time, activations U8 with a new range in each call.
 
     Products of two activations stay float, as in onnxruntime's own defaults: quantized they flip
     more predictions and win no time (measured on the demo model: 22 of 1,000 against 14).
@@ -57,37 +62,47 @@ class DynamicQuantizer:
     def quantize(
         self, model: Path, output: Path, spec: OnnxDynamic, calibration: Sequence[Arrays] = ()
     ) -> Quantized:
-        """Write a loadable folder. Raises RecipeError where the spec does not fit the model."""
+        """Write a loadable folder: the FP32 model itself where the spec leaves no node to quantize.
+
+        Nodes of operators that have no dynamic quantization, such as Add, stay float. Raises
+        RecipeError where an operator or a pattern means nothing in this model.
+        """
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.registry import IntegerOpsRegistry
 
-        check_operators(spec.operators_to_quantize, [*IntegerOpsRegistry, "Gemm"], "dynamic")
         graph = read_graph(model / MODEL_FILE)
+        forms = {*IntegerOpsRegistry, "Gemm"}
+        check_operators(spec.operators_to_quantize, forms, "dynamic", graph=graph)
         plan = make_plan(
             graph,
             spec.operators_to_quantize,
             spec.node_exclusion,
+            forms=forms,
             never=named_nodes(graph, "attention-matmul"),
+            allow_none=True,
         )
         # A Gemm is quantized as the MatMul that it becomes, so MatMul must be among the operators.
-        operators = list(dict.fromkeys((*spec.operators_to_quantize, *_PRODUCTS)))
+        operators = list(
+            dict.fromkeys((*with_fused(graph, spec.operators_to_quantize), *_PRODUCTS))
+        )
         reduce_range = _reduce_range(spec)
         _copy_companions(model, output)
-        with _own_copy(model, output) as copy, quiet():
-            quantize_dynamic(
-                copy,
-                output / MODEL_FILE,
-                op_types_to_quantize=operators,
-                nodes_to_exclude=float_names(graph, plan, operators),
-                weight_type=QuantType.QInt8,
-                per_channel=spec.per_channel,
-                reduce_range=reduce_range,
-            )
-        return _report(output, plan, reduce_range)
+        if plan.quantized:
+            with _own_copy(model, output) as copy, quiet():
+                quantize_dynamic(
+                    copy,
+                    output / MODEL_FILE,
+                    op_types_to_quantize=operators,
+                    nodes_to_exclude=float_names(graph, plan, operators),
+                    weight_type=QuantType[_TYPES[spec.weight_type]],
+                    per_channel=spec.per_channel,
+                    reduce_range=reduce_range,
+                )
+        return _report(model, output, plan, reduce_range)
 
 
 class StaticQuantizer:
-    """Weights S8, and activations U8 with ranges learned from calibration batches, as QDQ nodes.
+    """Weights, and activations with ranges learned from calibration rows, as QDQ nodes.
 
     A tensor is quantized where a quantized node reads it, not because a quantized node wrote it: to
     round the output of a product that float nodes read costs accuracy and wins no time (measured on
@@ -97,34 +112,56 @@ class StaticQuantizer:
     def quantize(
         self, model: Path, output: Path, spec: OnnxStatic, calibration: Sequence[Arrays]
     ) -> Quantized:
-        """Write a loadable folder. Adds of the attention mask stay float whatever the spec says.
-
-        Raises DataError without calibration batches, RecipeError where the spec does not fit.
-        """
-        from onnxruntime.quantization.registry import QDQRegistry
-
+        """`quantize_with` statistics of these batches; DataError where there are none."""
         if not calibration:
             raise DataError(
                 "static quantization learns ranges from rows, and was given none",
                 hint="Name a dataset.calibration_split with rows in the recipe.",
             )
+        operators = spec.operators_to_quantize
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix="onnxruntime-") as scratch:
+            found = gather_statistics(model / MODEL_FILE, calibration, operators, Path(scratch))
+        return self.quantize_with(model, output, spec, found, real_samples(calibration))
+
+    def quantize_with(
+        self,
+        model: Path,
+        output: Path,
+        spec: OnnxStatic,
+        statistics: Mapping[str, Histogram],
+        samples: int,
+    ) -> Quantized:
+        """Write a loadable folder: the FP32 model itself where the spec leaves no node to quantize.
+
+        `statistics`: of each tensor that nodes of the operators read or write, over `samples`
+        rows. Masked attention scores stay float unless the spec has guards off. Raises
+        RecipeError where an operator or a pattern means nothing in this model, ModelError where
+        onnxruntime cannot do what the spec says.
+        """
+        from onnxruntime.quantization.registry import QDQRegistry
+
         graph = read_graph(model / MODEL_FILE)
-        able = [*QDQRegistry, *(n.op for n in graph.nodes if n.op != "Constant")]
-        check_operators(spec.operators_to_quantize, able, "static")
-        plan = make_plan(graph, spec.operators_to_quantize, _with_mask_guard(graph, spec))
-        with _own_copy(model, output) as copy:
-            ranges = activation_ranges(
-                copy,
-                calibration,
-                tensors=_tensors(graph, plan),
-                method=spec.calibration.method,
-                scratch=copy.parent,
-            )
+        check_operators(spec.operators_to_quantize, QDQRegistry, "static", graph=graph)
+        plan = make_plan(graph, spec.operators_to_quantize, spec.node_exclusion, allow_none=True)
+        if spec.guards:
+            plan = _guarded(graph, plan)
+        _refuse(graph, spec)
         reduce_range = _reduce_range(spec)
         _copy_companions(model, output)
-        with quiet():
-            _write_qdq(model, output, spec, float_names(graph, plan, _every(graph)), ranges)
-        return _report(output, plan, reduce_range, samples=real_samples(calibration))
+        if plan.quantized:
+            known = {t: statistics[t] for t in _tensors(graph, plan) if t in statistics}
+            ranges = tensors_data(ranges_of(known, spec.calibration), spec.calibration)
+            with quiet():
+                _write_qdq(model, output, spec, float_names(graph, plan, _every(graph)), ranges)
+        return _report(model, output, plan, reduce_range, samples=samples)
+
+
+def _refuse(graph: Graph, spec: OnnxStatic) -> None:
+    if spec.per_channel and graph.opset < 13:
+        raise ModelError(
+            f"the model's opset {graph.opset} has no scales per channel in static quantization",
+            hint="Set framework_args.opset to 13 or later, or per_channel to false.",
+        )
 
 
 def _write_qdq(
@@ -138,14 +175,14 @@ def _write_qdq(
         onnx.load(str(model / MODEL_FILE)),
         per_channel=spec.per_channel,
         reduce_range=_reduce_range(spec),
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        weight_qType=QuantType[_TYPES[spec.weight_type]],
+        activation_qType=QuantType[_TYPES[spec.activation_type]],
         tensors_range=ranges,
         nodes_to_quantize=[],
         nodes_to_exclude=list(exclude),
         op_types_to_quantize=list(spec.operators_to_quantize),
         extra_options={
-            "WeightSymmetric": True,
+            "WeightSymmetric": spec.weight_type == "int8",
             "ActivationSymmetric": False,
             "OpTypesToExcludeOutputQuantization": list(_PRODUCTS),
         },
@@ -154,30 +191,41 @@ def _write_qdq(
     quantizer.model.save_model_to_file(str(output / MODEL_FILE))
 
 
-def _report(output: Path, plan: Plan, reduce_range: bool, *, samples: int = 0) -> Quantized:
+def _report(
+    model: Path, output: Path, plan: Plan, reduce_range: bool, *, samples: int = 0
+) -> Quantized:
+    written = output / MODEL_FILE
+    count = count_quantized(written, plan, allow_none=True) if plan.quantized else 0
+    if not count:
+        shutil.copyfile(model / MODEL_FILE, written)
     return Quantized(
         model_file=MODEL_FILE,
-        nodes_quantized=count_quantized(output / MODEL_FILE, plan),
+        nodes_quantized=count,
         nodes_excluded=plan.excluded,
         reduce_range=reduce_range,
         real_samples=samples,
     )
 
 
-def _with_mask_guard(graph: Graph, spec: OnnxStatic) -> tuple[str, ...]:
-    """The spec's exclusions, and "softmax" where Adds are quantized: the mask's huge negatives
-    would take the whole range, and accuracy falls to chance."""
-    guarded = "Add" in spec.operators_to_quantize and named_nodes(graph, "softmax")
-    return tuple(dict.fromkeys((*spec.node_exclusion, *(["softmax"] if guarded else []))))
+def _guarded(graph: Graph, plan: Plan) -> Plan:
+    """The plan less the nodes that read or write masked attention scores, counted as "softmax".
+
+    The mask's huge negatives would take the whole range, and accuracy falls to chance.
+    """
+    masked = plan.quantized & named_nodes(graph, "softmax")
+    if not masked:
+        return plan
+    return Plan(plan.quantized - masked, {**plan.excluded, "softmax": len(masked)})
 
 
-def _tensors(graph: Graph, plan: Plan) -> frozenset[str]:
-    return frozenset(
+def _tensors(graph: Graph, plan: Plan) -> list[str]:
+    touched = (
         tensor
         for node in graph.nodes
         if node.name in plan.quantized
         for tensor in (*node.inputs, *node.outputs)
     )
+    return list(dict.fromkeys(touched))
 
 
 def _every(graph: Graph) -> set[str]:

@@ -10,7 +10,7 @@ from hubkit.errors import ModelError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from hubkit.backends.base import Arrays, Logits
+    from hubkit.backends.base import Arrays, Outputs
 
 # Fatal and error only: ORT warns on stderr about every node that it cannot place better.
 _ERRORS_ONLY = 3
@@ -22,10 +22,10 @@ class OnnxSession:
     def __init__(self, session: InferenceSession) -> None:
         self._session: InferenceSession | None = session
         self.input_names: tuple[str, ...] = tuple(i.name for i in session.get_inputs())
-        self._outputs = [session.get_outputs()[0].name]
+        self._outputs = [output.name for output in session.get_outputs()]
 
-    def run(self, arrays: Arrays) -> Logits:
-        """Logits float32[batch, labels]. Arrays that the graph has no input for are left out;
+    def run(self, arrays: Arrays) -> Outputs:
+        """All outputs as float32, by name. Arrays that the graph has no input for are left out;
         ModelError where one that it has is missing."""
         if self._session is None:
             raise ModelError("the model was closed")
@@ -35,8 +35,11 @@ class OnnxSession:
             raise ModelError(
                 f"the model takes {', '.join(self.input_names)}, but {missing} was not given"
             ) from missing
-        logits: Logits = self._session.run(self._outputs, feed)[0]
-        return logits
+        found = self._session.run(self._outputs, feed)
+        return {
+            name: array.astype("float32", copy=False)
+            for name, array in zip(self._outputs, found, strict=True)
+        }
 
     def close(self) -> None:
         """Free the model."""

@@ -67,6 +67,7 @@ class Comparison:
     entry: Entry
     baseline: Entry
     flips: int
+    units: int | None  # of so many; None: of all rows
     max_abs_logit_diff: float
 
 
@@ -147,9 +148,9 @@ def _snippets(
     made = []
     for entry in entries:
         kind: Format = entry.variant.format
-        load = snippets.loading(kind, repo_id)
+        load = snippets.loading(kind, repo_id, recipe.task)
         install = snippets.installing(kind, lock.tools)
-        example = f"{load}\n{snippets.prediction(pair=pair)}"
+        example = f"{load}\n{snippets.prediction(recipe.task, pair=pair)}"
         made.append(Snippet(FORMAT_NAMES[kind], entry.label, install, load, example))
     return tuple(made)
 
@@ -157,7 +158,9 @@ def _snippets(
 def _fp32_compared(baselines: tuple[Entry, ...]) -> tuple[Comparison, ...]:
     by_name = {entry.variant.name: entry for entry in baselines}
     return tuple(
-        Comparison(entry, by_name[paired.baseline], paired.flips, paired.max_abs_logit_diff)
+        Comparison(
+            entry, by_name[paired.baseline], paired.flips, paired.units, paired.max_abs_logit_diff
+        )
         for entry in baselines
         if (paired := entry.scores.paired if entry.scores else None) and paired.baseline in by_name
     )
@@ -231,7 +234,7 @@ def build_context(
     first = next(iter(grid), None)
     timed = tuple(entry for entry in (*published, *baselines) if entry.timing)
     slow = tuple(entry for entry in timed if entry in baselines)
-    fp32_onnx = snippets.loading_fp32_onnx(repo_id)
+    fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task)
     return CardContext(
         recipe=recipe,
         lock=lock,

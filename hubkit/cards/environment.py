@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from hubkit.cards import escape, numbers
-from hubkit.cards.layout import metric_title
+from hubkit.cards.layout import metric_title, metric_words
 from hubkit.errors import HubkitError
 from hubkit.paths import templates_dir
 
@@ -25,6 +25,7 @@ _FILTERS = {
     "prose": escape.prose,
     "paragraphs": escape.paragraphs,
     "metric_title": metric_title,
+    "metric_words": metric_words,
     "count": numbers.count,
     "score": numbers.score,
     "interval": numbers.interval,

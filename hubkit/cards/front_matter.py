@@ -27,7 +27,15 @@ _ORDER = (
     "model_name",
     "eval_results",
 )
-_TASK_NAMES = {"text-classification": "Text Classification"}
+# As the Hub writes them.
+_TASK_NAMES = {
+    "text-classification": "Text Classification",
+    "token-classification": "Token Classification",
+    "question-answering": "Question Answering",
+    "feature-extraction": "Feature Extraction",
+}
+# Beside the scores of others, a score against the model's own FP32 has to say that it is one.
+_AGAINST_FP32 = {"cosine": " to FP32", "relative_l2": " from FP32"}
 
 
 def tags_of(variants: tuple[Variant, ...], model_type: str) -> list[str]:
@@ -59,7 +67,7 @@ def _eval_results(context: CardContext) -> list[EvalResult]:
             dataset_revision=one_line(lock.dataset.sha),
             dataset_args={"rows": dataset.eval_rows} if dataset.partial else None,
             metric_type=metric.name,
-            metric_name=f"{metric_title(metric.name)} ({entry.label})",
+            metric_name=_metric_name(metric.name, entry.label),
             metric_value=metric.value,
             verified=False,  # measured by hubkit, not by the Hub's evaluation service
         )
@@ -67,6 +75,10 @@ def _eval_results(context: CardContext) -> list[EvalResult]:
         if entry.scores
         for metric in entry.scores.metrics
     ]
+
+
+def _metric_name(metric: str, label: str) -> str:
+    return f"{metric_title(metric)}{_AGAINST_FP32.get(metric, '')} ({label})"
 
 
 def _optional_line(value: str | None) -> str | None:

@@ -15,12 +15,23 @@ FP32_ONNX_FILE = f"{FP32_ONNX_FOLDER}/{FP32_ONNX_NAME}"
 RECIPE_FILE = "recipe.json"
 
 FORMAT_NAMES: dict[Format, str] = {"pytorch": "PyTorch", "onnx": "ONNX"}
-_METRIC_NAMES = {"f1": "F1"}
+_METRIC_NAMES = {
+    "f1": "F1",
+    "exact_match": "Exact match",
+    "cosine": "Cosine similarity",
+    "relative_l2": "Relative L2 distance",
+}
 
 
 def metric_title(name: str) -> str:
     """A metric's name for a reader: "Accuracy", "F1"."""
     return _METRIC_NAMES.get(name, name.capitalize())
+
+
+def metric_words(name: str) -> str:
+    """The same within a sentence: "accuracy", "F1", "relative L2 distance"."""
+    title = metric_title(name)
+    return title if title == "F1" else title[0].lower() + title[1:]
 
 
 def label_of(variant: Variant) -> str:

@@ -9,9 +9,25 @@ from hubkit.cards.escape import literal
 from hubkit.cards.layout import FP32_ONNX_FOLDER, FP32_ONNX_NAME
 from hubkit.records import Format
 
-_CLASSES: dict[Format, tuple[str, str]] = {
-    "pytorch": ("optimum.intel.neural_compressor", "INCModelForSequenceClassification"),
-    "onnx": ("optimum.onnxruntime", "ORTModelForSequenceClassification"),
+_MODULES: dict[Format, str] = {
+    "pytorch": "optimum.intel.neural_compressor",
+    "onnx": "optimum.onnxruntime",
+}
+# As hubkit.tasks says.
+_CLASSES: dict[str, dict[Format, str]] = {
+    "text-classification": {
+        "pytorch": "INCModelForSequenceClassification",
+        "onnx": "ORTModelForSequenceClassification",
+    },
+    "token-classification": {
+        "pytorch": "INCModelForTokenClassification",
+        "onnx": "ORTModelForTokenClassification",
+    },
+    "question-answering": {
+        "pytorch": "INCModelForQuestionAnswering",
+        "onnx": "ORTModelForQuestionAnswering",
+    },
+    "feature-extraction": {"pytorch": "INCModel", "onnx": "ORTModelForFeatureExtraction"},
 }
 # Requirement -> the tool in lock.json that pins it. None: not recorded.
 _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
@@ -33,11 +49,13 @@ _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
     },
 }
 _SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
+_FACTS = "Maria Silva works for the Red Cross in Geneva."
+_QUESTION = "Where does Maria work?"
 
 
-def loading(kind: Format, repo_id: str) -> str:
+def loading(kind: Format, repo_id: str, task: str = "text-classification") -> str:
     """Three lines that load the model published in a format."""
-    module, name = _CLASSES[kind]
+    module, name = _MODULES[kind], _CLASSES[task][kind]
     return (
         f"repo_id = {literal(repo_id)}\n"
         f"from {module} import {name}\n"
@@ -45,21 +63,79 @@ def loading(kind: Format, repo_id: str) -> str:
     )
 
 
-def prediction(*, pair: bool = False) -> str:
-    """What comes after `loading`: the repository's tokenizer, and the probability of each label."""
-    texts = ", ".join(literal(sentence) for sentence in _SENTENCES[: 2 if pair else 1])
+def prediction(task: str = "text-classification", *, pair: bool = False) -> str:
+    """What comes after `loading`: the repository's tokenizer, and an answer as the task's are: the
+    probability of each label, the label of each word, the answer to a question, or how alike two
+    texts are (of a `pair`: the size of its vector)."""
+    answer = {
+        "text-classification": _labels,
+        "token-classification": _words,
+        "question-answering": _answer,
+        "feature-extraction": _vectors,
+    }[task]
     return (
         "from transformers import AutoTokenizer\n"
         "tokenizer = AutoTokenizer.from_pretrained(repo_id)\n"
-        f'inputs = tokenizer({texts}, return_tensors="pt")\n'
+        f"{answer(pair=pair)}"
+    )
+
+
+def _texts(*, pair: bool) -> str:
+    return ", ".join(literal(sentence) for sentence in _SENTENCES[: 2 if pair else 1])
+
+
+def _labels(*, pair: bool) -> str:
+    return (
+        f'inputs = tokenizer({_texts(pair=pair)}, return_tensors="pt")\n'
         "scores = model(**inputs).logits.softmax(-1)[0]\n"
         "print({model.config.id2label[i]: round(s, 4) for i, s in enumerate(scores.tolist())})\n"
     )
 
 
-def loading_fp32_onnx(repo_id: str) -> str:
+def _words(*, pair: bool) -> str:
+    # The first token of a word has its label, as in the evaluation.
+    return (
+        f"words = {literal(_FACTS.replace('.', ' .'))}.split()\n"
+        'inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")\n'
+        "found = model(**inputs).logits[0].argmax(-1).tolist()\n"
+        "first = [inputs.word_ids().index(at) for at in range(len(words))]\n"
+        "print([(w, model.config.id2label[found[at]]) for w, at in zip(words, first)])\n"
+    )
+
+
+def _answer(*, pair: bool) -> str:
+    return (
+        f"question = {literal(_QUESTION)}\n"
+        f"context = {literal(_FACTS)}\n"
+        'inputs = tokenizer(question, context, return_tensors="pt")\n'
+        "outputs = model(**inputs)\n"
+        'start = int(outputs["start_logits"][0].argmax())\n'
+        'end = start + int(outputs["end_logits"][0, start:].argmax())\n'
+        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))\n'
+    )
+
+
+def _vectors(*, pair: bool) -> str:
+    """The mean over the tokens, as in the evaluation."""
+    if pair:
+        return (
+            f'inputs = tokenizer({_texts(pair=True)}, return_tensors="pt")\n'
+            'vector = model(**inputs)["last_hidden_state"][0].mean(0)\n'
+            "print(vector.shape)\n"
+        )
+    return (
+        f"texts = [{_texts(pair=True)}]\n"
+        'inputs = tokenizer(texts, padding=True, return_tensors="pt")\n'
+        'states = model(**inputs)["last_hidden_state"]\n'
+        'mask = inputs["attention_mask"].unsqueeze(-1)\n'
+        "one, other = (states * mask).sum(1) / mask.sum(1)\n"
+        "print(float(one @ other / (one.norm() * other.norm())))\n"
+    )
+
+
+def loading_fp32_onnx(repo_id: str, task: str = "text-classification") -> str:
     """Loads the FP32 ONNX model of a repository that has it."""
-    module, name = _CLASSES["onnx"]
+    module, name = _MODULES["onnx"], _CLASSES[task]["onnx"]
     return (
         f"repo_id = {literal(repo_id)}\n"
         f"from {module} import {name}\n"

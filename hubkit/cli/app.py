@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hubkit.cli import hub, publish, recipe, stages
+from hubkit.cli import hub, publish, recipe, stages, sweep
 from hubkit.errors import HubkitError
 from hubkit.output import output
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for command, short in (
     (publish.publish, "All of the below, in one go."),
+    (sweep.sweep, "Measure every configuration of a recipe's sweep."),
     (stages.quantize, "Make the INT8 variants."),
     (stages.evaluate, "Score the variants on labelled rows."),
     (stages.benchmark, "Time the variants on this machine."),

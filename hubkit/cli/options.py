@@ -83,6 +83,19 @@ Endpoint = Annotated[
         show_default=False,
     ),
 ]
+Visibility = Annotated[
+    bool | None,
+    typer.Option("--private/--public", help="Visibility of a new repository.", show_default=False),
+]
+Again = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--again",
+        metavar="STAGE",
+        help="Run this stage anew, kept or not: benchmark, when the machine was busy.",
+        show_default=False,
+    ),
+]
 OutputDir = Annotated[
     Path | None,
     typer.Option(

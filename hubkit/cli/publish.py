@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hubkit.cli.options import (
+    Again,
     Demo,
     Endpoint,
     FormatOption,
     RepoIdOption,
     Tag,
     Target,
+    Visibility,
     interruptible,
 )
 from hubkit.output import output
@@ -28,25 +30,19 @@ def publish(
     repo_id: RepoIdOption = None,
     tag: Tag = None,
     endpoint: Endpoint = None,
-    private: Annotated[
-        bool | None,
-        typer.Option(
-            "--private/--public", help="Visibility of a new repository.", show_default=False
-        ),
-    ] = None,
+    private: Visibility = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show what would run and what would change on the Hub."),
     ] = False,
-    again: Annotated[
-        list[str] | None,
+    again: Again = None,
+    select_from_sweep: Annotated[
+        bool,
         typer.Option(
-            "--again",
-            metavar="STAGE",
-            help="Run this stage anew, kept or not: benchmark, when the machine was busy.",
-            show_default=False,
+            "--select-from-sweep",
+            help="Take the ONNX variant from the recipe's sweep: the preferred one that passes.",
         ),
-    ] = None,
+    ] = False,
     format_: FormatOption = "human",
 ) -> None:
     """Quantize, evaluate, benchmark, describe and publish a recipe's model, and verify it.
@@ -59,7 +55,15 @@ def publish(
         from hubkit.cli.show import show_preview
         from hubkit.preview import preview
 
-        show_preview(preview(target, demo=demo, repo_id=repo_id, endpoint=endpoint))
+        show_preview(
+            preview(
+                target,
+                demo=demo,
+                repo_id=repo_id,
+                endpoint=endpoint,
+                select_from_sweep=select_from_sweep,
+            )
+        )
         return
     from hubkit.cli.show import show_published
     from hubkit.pipeline import publish as run
@@ -73,6 +77,7 @@ def publish(
             tag_name=tag,
             private=private,
             again=again or (),
+            select_from_sweep=select_from_sweep,
             listener=steps,
         )
     show_published(published)

@@ -115,8 +115,9 @@ def loading_texts(done: Published) -> list[str]:
 
     where = "" if done.endpoint == PUBLIC_ENDPOINT else f"HF_ENDPOINT={done.endpoint} "
     texts = []
-    for kind in done.measured.report.published():
-        code = loading(kind, done.pushed.repo_id) + prediction()
+    report = done.measured.report
+    for kind in report.published():
+        code = loading(kind, done.pushed.repo_id, report.task) + prediction(report.task)
         texts.append(f"{where}{shlex.quote(sys.executable)} - <<'EOF'\n{code}EOF")
     return texts
 

@@ -86,9 +86,10 @@ def quantize(
     """Make the INT8 variants; of a model folder, ONNX dynamic INT8, which needs no data."""
     from hubkit.cli.show import show_variants
     from hubkit.folder import folder_variants, is_model_folder
-    from hubkit.measuring import CalibrationRows, optimize
+    from hubkit.measuring import optimize
     from hubkit.pipeline import running
     from hubkit.preparing import prepare
+    from hubkit.quantizing import CalibrationRows
 
     if is_model_folder(target):
         with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
@@ -116,8 +117,9 @@ def evaluate(
 ) -> None:
     """Score every variant and both FP32 baselines on the whole evaluation split."""
     from hubkit.cli.show import show_scores
-    from hubkit.measuring import CalibrationRows, optimize, score
+    from hubkit.measuring import optimize, score
     from hubkit.preparing import prepare
+    from hubkit.quantizing import CalibrationRows
 
     data = _data(dataset, text_column, label_column, splits)
     with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
@@ -139,9 +141,10 @@ def benchmark(
     """Time every variant and both FP32 baselines, one at a time, and write the machine down."""
     from hubkit.cli.show import show_timings
     from hubkit.folder import benchmark_plan, folder_variants, is_model_folder
-    from hubkit.measuring import CalibrationRows, optimize, time
+    from hubkit.measuring import optimize, time
     from hubkit.pipeline import running
     from hubkit.preparing import prepare
+    from hubkit.quantizing import CalibrationRows
 
     if is_model_folder(target):
         with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:

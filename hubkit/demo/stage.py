@@ -15,14 +15,17 @@ class BuildInput(Record):
 
 
 class BuiltDemo(Record):
-    """The model folder and the dataset folder as they lie on the Hub, README.md and all."""
+    """The model folder and the dataset folder as they lie on the Hub, README.md and all; a dataset
+    that is not public stays in the store."""
 
     builder: str
     model: Artifact
     dataset: Artifact
     model_origin: str
     dataset_origin: str
-    validation_accuracy: float  # 0 to 1
+    validation_accuracy: float  # share of right labels, 0 to 1
+    validation_f1: float | None = None  # of entities, 0 to 1; None where there are none
+    dataset_public: bool = True
 
 
 def build_input(builder: str) -> BuildInput:
@@ -52,4 +55,6 @@ def build_demo(given: BuildInput, ctx: Context) -> BuiltDemo:
         model_origin=builder.model_origin,
         dataset_origin=builder.dataset_origin,
         validation_accuracy=built.validation_accuracy,
+        validation_f1=built.validation_f1,
+        dataset_public=builder.dataset_public,
     )

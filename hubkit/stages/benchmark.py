@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,24 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from hubkit.errors import HubkitError, ModelError, RecipeError
-from hubkit.executors.worker import error_from
 from hubkit.machine import default_threads
 from hubkit.recipe import Benchmark
 from hubkit.records import MachineInfo, Record, Timing, TimingPoint, Timings, Variant
 from hubkit.stage import Context, stage
-from hubkit.stages.benchmark_worker import Answer, Fault, Load, Measure, Measured, TokenIds
+from hubkit.stages.benchmark_child import Child as Child
+from hubkit.stages.benchmark_journal import appended, read_journal
+from hubkit.stages.benchmark_worker import Load, Measure, Measured, TokenIds
 
 # The threads of a runtime go on spinning for some milliseconds after their last call.
 _SETTLE_SECONDS = 0.02
-# Its working folder is another, so a checkout that is only in the caller's would not be found.
-_WORKER = (
-    "import sys; sys.path.append(sys.argv[1]);"
-    " from hubkit.stages.benchmark_worker import main; main()"
-)
-_ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 class BenchmarkInput(Record):
@@ -55,13 +46,34 @@ def benchmark(given: BenchmarkInput, ctx: Context) -> Timings:
     Inputs are random token ids at full length without padding. Each variant is loaded in a process
     of its own; then, in `rounds` rounds, the variants take turns at each point in an order that is
     shuffled anew, while all other processes sleep. Loading and warm-up are not timed. Every point
-    gets at least `min_seconds` and at least `min_iterations` calls over all rounds. Raises
-    HubkitError when a process fails or dies, RecipeError for inputs longer than the model takes.
+    gets at least `min_seconds` and at least `min_iterations` calls over all rounds. Each visit goes
+    to the journal, and a call that finds one goes on after its last whole line. Raises HubkitError
+    when a process fails or dies, RecipeError for inputs longer than the model takes.
     """
     _check(given)
     tokens = _token_ids(ctx.store.path(given.variants[0].artifact), given.seed)
     threads = given.plan.threads or default_threads(given.machine)
     taken = Taken()
+    steps = schedule(tuple(v.name for v in given.variants), given.plan, given.seed)
+    before = read_journal(ctx.journal)[: len(steps)]
+    for step, measured in zip(steps, before, strict=False):
+        taken.add(step, measured)
+    if len(before) < len(steps):
+        for step, measured in _rest(given, ctx, steps, len(before), tokens, threads):
+            taken.add(step, measured)
+    timings = (taken.timing(variant.name, threads) for variant in given.variants)
+    return Timings(machine=given.machine, timings=tuple(timings))
+
+
+def _rest(
+    given: BenchmarkInput,
+    ctx: Context,
+    steps: Sequence[Step],
+    done: int,
+    tokens: TokenIds,
+    threads: int,
+) -> Iterator[tuple[Step, Measured]]:
+    """The visits after the first `done`, each in the journal before it is given."""
     with ExitStack() as stack:
         ctx.progress("loading", 0, len(given.variants))
         children: dict[str, Child] = {}
@@ -71,16 +83,16 @@ def benchmark(given: BenchmarkInput, ctx: Context) -> Timings:
             stack.callback(child.kill)
             folder = ctx.store.path(variant.artifact)
             child.send(Load(variant=variant, folder=str(folder), threads=threads))
-        for done, child in enumerate(children.values(), 1):
+        for loaded, child in enumerate(children.values(), 1):
             child.receive()
-            ctx.progress("loading", done, len(children))
-        steps = schedule(tuple(children), given.plan, given.seed)
-        ctx.progress("measuring", 0, len(steps))
-        for done, (step, measured) in enumerate(measurements(children, steps, given.plan, tokens)):
-            taken.add(step, measured)
-            ctx.progress("measuring", done + 1, len(steps))
-    timings = (taken.timing(variant.name, threads) for variant in given.variants)
-    return Timings(machine=given.machine, timings=tuple(timings))
+            ctx.progress("loading", loaded, len(children))
+        write = stack.enter_context(appended(ctx.journal, done))
+        ctx.progress("measuring", done, len(steps))
+        for step, measured in measurements(children, steps[done:], given.plan, tokens):
+            write(measured)
+            yield step, measured
+            done += 1
+            ctx.progress("measuring", done, len(steps))
 
 
 def _check(given: BenchmarkInput) -> None:
@@ -136,18 +148,21 @@ def measurements(
     children: dict[str, Child], steps: Sequence[Step], plan: Benchmark, tokens: TokenIds
 ) -> Iterator[tuple[Step, Measured]]:
     """What each step's process measured; this process sleeps meanwhile."""
+    warm: set[tuple[str, int, int]] = set()
     for step in steps:
         time.sleep(_SETTLE_SECONDS)
         child = children[step.variant]
+        shape = (step.variant, step.batch_size, step.input_length)
         call = Measure(
             tokens=tokens,
             batch_size=step.batch_size,
             input_length=step.input_length,
             # Later rounds find memory laid out and code loaded: one call wakes threads and caches.
-            warmup=plan.warmup if step.round == 0 else min(plan.warmup, 1),
+            warmup=min(plan.warmup, 1) if shape in warm else plan.warmup,
             min_iterations=math.ceil(plan.min_iterations / plan.rounds),
             min_seconds=plan.min_seconds / plan.rounds,
         )
+        warm.add(shape)
         child.send(call)
         answer = child.receive()
         if not isinstance(answer, Measured):
@@ -202,83 +217,3 @@ def percentile(ordered: Sequence[int], percent: float) -> float:
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
-class Child:
-    """A process that holds one variant, spoken to in JSON lines; it sleeps between calls."""
-
-    def __init__(self, variant: str, folder: Path) -> None:
-        """`folder` is made: the process's working folder, since some libraries write there."""
-        self.variant = variant
-        folder.mkdir(parents=True)
-        self._log = folder / "stderr.txt"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _WORKER, str(Path(__file__).parents[2])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
-                text=True,
-                encoding="utf-8",
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, call: Load | Measure) -> None:
-        """Hand over a call; the answer is for `receive`."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(call.model_dump_json() + "\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise self._death() from None
-
-    def receive(self) -> Answer:
-        """The answer to the last call, waited for without CPU; a fault in it is raised."""
-        stdout = self._process.stdout
-        assert stdout is not None
-        line = stdout.readline()
-        if not line.endswith("\n"):
-            raise self._death()
-        answer = _ANSWER.validate_json(line)
-        if isinstance(answer, Fault):
-            error = error_from(answer.error, stage="benchmark")
-            raise type(error)(
-                f"{self.variant}: {error.message}", hint=error.hint, exit_code=error.exit_code
-            )
-        return answer
-
-    def kill(self) -> None:
-        """End the process now: it has nothing to save."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:  # an unsent call was still in the buffer
-                    continue
-
-    def _death(self) -> HubkitError:
-        code = self._process.wait()
-        how = f"ended with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
-        if code == -9:
-            how += ", often a sign that memory ran out"
-        tail = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
-        return HubkitError(
-            f"{self.variant}: the benchmark process {how}" + (f"\n{tail}" if tail else ""),
-            hint="Run the same command again: finished stages are kept. Where memory is short, take"
-            " fewer variants or smaller benchmark.batch_sizes.",
-        )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -26,6 +26,9 @@ from hubkit.records import (
 from hubkit.stage import Context, stage
 from hubkit.stages.merged_config import merged_config
 from hubkit.stages.report import record_json, value_json
+from hubkit.sweep_records import SweepReport
+
+SWEEP_FILE = "sweep.json"
 
 _TOKENIZER_FILES = (
     "added_tokens.json",
@@ -61,6 +64,7 @@ class BundleInput(Record):
     base: BaseModelInfo
     published: dict[Format, Variant]
     fp32_onnx: Variant | None = None  # needed where the recipe publishes it
+    sweep: SweepReport | None = None  # that the ONNX variant was taken from
 
 
 @stage("bundle", version=2, kind="pure", takes=BundleInput, gives=Bundle)
@@ -81,19 +85,21 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     _place_tokenizer(base, root)
     folders = {kind: ctx.store.path(variant.artifact) for kind, variant in variants.items()}
     base_id = given.lock.base.id if given.lock.base.source != "local" else None
-    _write(root / "config.json", merged_config(folders, base_id))
+    write_text(root / "config.json", merged_config(folders, base_id))
     if "pytorch" in folders and (folders["pytorch"] / "inc_config.json").is_file():
         _place(folders["pytorch"] / "inc_config.json", root / "inc_config.json")
-    _write(root / "results.json", record_json(given.report))
-    _write(root / "lock.json", record_json(given.lock))
-    _write(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
-    _write(root / given.card.path, given.card.text)
+    write_text(root / "results.json", record_json(given.report))
+    if given.sweep is not None:
+        write_text(root / SWEEP_FILE, record_json(given.sweep))
+    write_text(root / "lock.json", record_json(given.lock))
+    write_text(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
+    write_text(root / given.card.path, given.card.text)
     _refuse_silent_fp32(root)
-    _refuse_machine_paths(root)
+    refuse_machine_paths(root)
     sums = files_of(root)
     for kind, variant in variants.items():
         _refuse_changed(variant, sums[MODEL_FILES[kind]], folders[kind])
-    _write(root / SUMS, format_sums(sums))
+    write_text(root / SUMS, format_sums(sums))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
 
 
@@ -181,8 +187,9 @@ def _place_tokenizer(base: Path, root: Path) -> None:
             _place(path, root / path.name)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode())  # no line ends of this machine
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8 with the line ends that the text has."""
+    path.write_bytes(text.encode())
 
 
 def _refuse_silent_fp32(root: Path) -> None:
@@ -196,7 +203,8 @@ def _refuse_silent_fp32(root: Path) -> None:
         )
 
 
-def _refuse_machine_paths(root: Path) -> None:
+def refuse_machine_paths(root: Path) -> None:
+    """Raise HubkitError where a JSON file of the folder names a path of this machine."""
     for path in sorted(root.rglob("*.json")):
         if path.name in _VOCABULARIES:
             continue

@@ -14,7 +14,9 @@ from hubkit.nearest import did_you_mean
 from hubkit.recipe import DatasetSpec
 from hubkit.records import Source
 from hubkit.stage import Context
+from hubkit.stages.dataset_columns import Rows, read_columns
 from hubkit.stages.hub_source import Wanted, hub_reader
+from hubkit.tasks.base import Reference
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder
@@ -32,31 +34,24 @@ _BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The named columns of a split. `values` are those of the reference column as they are stored;
-    `class_names` the names of its integers, where the dataset has them."""
+class Wish:
+    """What is read: the splits, and the columns that `spec` names for a task with `reference`."""
 
-    split: str
-    primary: Sequence[str | None]
-    secondary: Sequence[str | None] | None
-    values: Sequence[object]
-    class_names: tuple[str, ...] | None
-
-    def __len__(self) -> int:
-        return len(self.primary)
+    spec: DatasetSpec
+    reference: Reference
+    splits: Sequence[str]
 
 
-def read_splits(
-    source: Source, spec: DatasetSpec, path: Path | None, splits: Sequence[str], ctx: Context
-) -> list[Rows]:
+def read_splits(source: Source, wish: Wish, path: Path | None, ctx: Context) -> list[Rows]:
     """The rows of each split, in its own order; `path`: of a local dataset.
 
     Raises DataError where the dataset has no such configuration, split or column, or cannot be
     read, HubError where the Hub does not give it.
     """
-    scratch = ctx.scratch / "datasets"
+    spec, splits, scratch = wish.spec, wish.splits, ctx.scratch / "datasets"
     if path is not None:
-        return [_rows(d, s, spec) for s, d in _load(_local(path), spec, splits, scratch, None)]
+        found = list(_load(_local(path), spec, splits, scratch, None))
+        return [_rows(dataset, split, spec, wish.reference) for split, dataset in found]
     reader = hub_reader(ctx.endpoint, ctx.token)
     wanted = Wanted("dataset", source.id, source.sha)
     # hf://: else a local folder of that name would be taken for it.
@@ -67,7 +62,7 @@ def read_splits(
         loaded = reader.read(
             wanted, lambda _: list(_load(place, spec, splits, scratch, reader.token))
         )
-    return [_rows(dataset, split, spec) for split, dataset in loaded]
+    return [_rows(dataset, split, spec, wish.reference) for split, dataset in loaded]
 
 
 @dataclass(frozen=True)
@@ -211,60 +206,7 @@ def split_names(split: str) -> list[str]:
     return [re.split(r"\[", part.strip(), maxsplit=1)[0] for part in split.split("+")]
 
 
-def _rows(dataset: Dataset, split: str, spec: DatasetSpec) -> Rows:
+def _rows(dataset: Dataset, split: str, spec: DatasetSpec, reference: Reference) -> Rows:
     if len(dataset) == 0:
         raise _empty(split, spec)
-    secondary = spec.data_keys.get("secondary")
-    reference = spec.ref_keys[0]
-    for key, column in (
-        ("data_keys.primary", spec.data_keys["primary"]),
-        ("data_keys.secondary", secondary),
-        ("ref_keys", reference),
-    ):
-        if column is not None:
-            _need_column(dataset, column, f"dataset.{key}", spec)
-    if _kind(dataset.features[reference]) in ("list", "dict", "Sequence", "List", "LargeList"):
-        raise DataError(
-            f"column {reference} of dataset {spec.path} holds lists, not one label a row",
-            hint="Set dataset.ref_keys in the recipe to a column with one label a row.",
-        )
-    return Rows(
-        split=split,
-        primary=_texts(dataset, spec.data_keys["primary"], spec),
-        secondary=_texts(dataset, secondary, spec) if secondary else None,
-        values=_column(dataset, reference),
-        class_names=_class_names(dataset, reference),
-    )
-
-
-def _need_column(dataset: Dataset, column: str, key: str, spec: DatasetSpec) -> None:
-    if column not in dataset.column_names:
-        near = did_you_mean(column, dataset.column_names)
-        raise DataError(
-            f"dataset {spec.path} has no column {column} ({key}){near}",
-            hint=f"Its columns: {', '.join(dataset.column_names)}.",
-        )
-
-
-def _texts(dataset: Dataset, column: str, spec: DatasetSpec) -> list[str | None]:
-    feature = dataset.features[column]
-    if getattr(feature, "dtype", None) not in ("string", "large_string"):
-        raise DataError(
-            f"column {column} of dataset {spec.path} holds {_kind(feature)}, not text",
-            hint="Set dataset.data_keys in the recipe to columns with text.",
-        )
-    return [None if text is None else str(text) for text in _column(dataset, column)]
-
-
-def _kind(feature: object) -> str:
-    return str(getattr(feature, "dtype", None) or type(feature).__name__)
-
-
-def _column(dataset: Dataset, column: str) -> list[object]:
-    found: list[object] = dataset.select_columns([column])[:][column]
-    return found
-
-
-def _class_names(dataset: Dataset, column: str) -> tuple[str, ...] | None:
-    names = getattr(dataset.features[column], "names", None)
-    return tuple(names) if names else None
+    return read_columns(dataset, split, spec, reference)

@@ -1,4 +1,4 @@
-"""The scores of every variant, and of each INT8 variant against its FP32 baseline row by row."""
+"""The scores of every variant, and of each INT8 variant against its FP32 baseline unit by unit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from hubkit import statistics
 from hubkit.errors import DataError, ModelError
 from hubkit.records import (
+    Dataset,
     Encoded,
-    Interval,
     Metric,
     Paired,
     Predictions,
@@ -22,24 +21,25 @@ from hubkit.records import (
     ScoreTable,
 )
 from hubkit.stage import Context, stage
+from hubkit.stages.split_rows import read_rows
 from hubkit.tasks import task_for
-from hubkit.tasks.metrics import Metrics
+from hubkit.tasks.base import Rows
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hubkit.tasks.base import Task
-
-    Ints = NDArray[np.int64]
+    from hubkit.tasks.base import Arrays, Floats, Scorer
 
 
 class EvaluateInput(Record):
     """The predictions of all variants on the same rows. `baselines`: variant -> the variant that it
-    is compared with. `gate_metric` is scored even where `metrics` lacks it."""
+    is compared with. `gate_metric` is scored even where `metrics` lacks it. `dataset`: needed
+    by the tasks without labels, which look at the texts of the rows."""
 
     predictions: Annotated[tuple[Predictions, ...], Field(min_length=1)]
     encoded: Encoded
+    dataset: Dataset | None = None
     task: str
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -50,156 +50,138 @@ class EvaluateInput(Record):
 
 @stage(
     "evaluate",
-    version=1,
+    version=2,
     kind="heavy",
     takes=EvaluateInput,
     gives=ScoreTable,
-    tools=("evaluate", "scikit-learn", "numpy"),
+    tools=("evaluate", "scikit-learn", "seqeval", "numpy"),
 )
 def evaluate(given: EvaluateInput, ctx: Context) -> ScoreTable:
     """Metrics with intervals for each variant, and for those with a baseline the paired picture.
 
-    Values come from `evaluate`; f1, precision and recall are those of the last label where there
-    are two, else the mean over labels. Intervals: Wilson for accuracy, else a percentile bootstrap
-    over rows (2,000 resamples, seeded). The paired loss has Tango's interval for accuracy, else the
-    same bootstrap with both models on the same resampled rows. Raises DataError where there are no
-    rows or the predictions are of other rows, ModelError for logits that do not fit the labels.
+    How they are scored, and on what their intervals rest, is the task's: see the scorers in
+    hubkit/tasks. What has no labels is scored against the FP32 model, which is the baseline that
+    has none itself. Raises DataError where there are no rows or the predictions are of other rows,
+    ModelError for outputs that do not fit the labels.
     """
-    task = task_for(given.task)
-    labels = _labels(ctx.store.path(given.encoded.artifact) / "encoded.npz", len(given.labels))
-    metrics = Metrics(task, len(given.labels), ctx.scratch / "evaluate")
+    if not given.encoded.rows:
+        raise DataError("there are no rows to score", hint="Name another split in the recipe.")
+    scorer = _scorer(given, ctx)
     judged: dict[str, _Judged] = {}
-    for at, one in enumerate(given.predictions):
-        ctx.progress("scoring", at, len(given.predictions))
-        logits = _logits(ctx.store.path(one.artifact) / "logits.npy", one, labels, given.labels)
-        judged[one.variant] = _judge(given, task, metrics, labels, logits)
-    ctx.progress("scoring", len(given.predictions), len(given.predictions))
+    for one in given.predictions:
+        kept = _kept(ctx.store.path(one.artifact) / "logits.npy", one, given.encoded)
+        judged[one.variant] = _Judged(kept, _answers(scorer, one.variant, kept))
+    scores = []
+    for at, name in enumerate(judged):
+        ctx.progress("scoring", at, len(judged))
+        scores.append(_scores(given, scorer, judged, name))
+    ctx.progress("scoring", len(judged), len(judged))
+    by_name = {one.variant: one for one in scores}
     return ScoreTable(
         scores=tuple(
-            Scores(
-                variant=name,
-                rows=len(labels),
-                metrics=one.metrics,
-                paired=_against(given, judged, name, labels),
-            )
-            for name, one in judged.items()
+            one.model_copy(update={"paired": _against(given, scorer, judged, by_name, one)})
+            for one in scores
         )
     )
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """One variant's logits, what it predicts, and its metrics."""
+    """What was kept of one variant's outputs, and its answers."""
 
-    logits: NDArray[np.float32]
-    predictions: Ints
-    metrics: tuple[Metric, ...]
-
-    def value(self, name: str) -> float:
-        return next(metric.value for metric in self.metrics if metric.name == name)
+    kept: NDArray[np.float32]
+    answers: object
 
 
-def _labels(path: Path, count: int) -> Ints:
+def _scorer(given: EvaluateInput, ctx: Context) -> Scorer[object]:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
-        labels: Ints = file["labels"]
-    if not len(labels):
-        raise DataError("there are no rows to score", hint="Name another split in the recipe.")
-    if labels.min() < 0 or labels.max() >= count:
-        raise DataError(
-            f"labels run from {labels.min()} to {labels.max()}, and the model has {count} of them",
-            hint="Map every value of the dataset's label column under `labels` in the recipe.",
-        )
-    return labels
+    task = task_for(given.task)
+    with np.load(
+        ctx.store.path(given.encoded.artifact) / "encoded.npz", allow_pickle=False
+    ) as file:
+        arrays: Arrays = dict(file)
+    rows = Rows(columns={}, references=None)  # labels are among the arrays
+    if task.reference in ("answers", "none"):
+        if given.dataset is None:
+            raise DataError(f"{given.task} is scored on the texts of the rows: name their dataset")
+        rows = read_rows(ctx.store.path(given.dataset.artifact), "eval")
+    return task.scorer(arrays, rows, given.labels, ctx.scratch / "evaluate")
 
 
-def _logits(
-    path: Path, one: Predictions, labels: Ints, names: tuple[str, ...]
-) -> NDArray[np.float32]:
+def _kept(path: Path, one: Predictions, encoded: Encoded) -> Floats:
     import numpy as np
 
-    logits: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    if len(logits) != len(labels):
+    if one.rows != encoded.rows:
         raise DataError(
-            f"{one.variant} has predictions for {len(logits)} rows, and there are {len(labels)}",
+            f"{one.variant} has predictions for {one.rows} rows, and there are {encoded.rows}",
             hint="Predict the same rows that are scored.",
         )
-    if logits.ndim != 2 or logits.shape[1] != len(names):
-        raise ModelError(
-            f"{one.variant} gives logits of shape {list(logits.shape)} for the {len(names)} labels"
-            f" {', '.join(names)}",
-            hint="The model is of another task, or its id2label is not that of its head.",
-        )
-    if not np.isfinite(logits).all():
+    kept: Floats = np.load(path, allow_pickle=False)
+    if not np.isfinite(kept).all():
         raise ModelError(f"{one.variant} gives logits that are not finite numbers")
-    return logits
+    return kept
 
 
-def _judge(
-    given: EvaluateInput, task: Task, metrics: Metrics, labels: Ints, logits: NDArray[np.float32]
-) -> _Judged:
-    predictions = task.predictions(logits)
-    names = dict.fromkeys((*given.metrics, given.gate_metric))
-    found = (_metric(name, given, metrics, labels, predictions) for name in names)
-    return _Judged(logits, predictions, tuple(found))
+def _answers(scorer: Scorer[object], variant: str, kept: Floats) -> object:
+    try:
+        return scorer.answers(kept)
+    except ModelError as error:
+        raise ModelError(f"{variant}: {error.message}", hint=error.hint) from error
 
 
-def _metric(
-    name: str, given: EvaluateInput, metrics: Metrics, labels: Ints, predictions: Ints
-) -> Metric:
-    value, rows = metrics.value(name, labels, predictions), len(labels)
-    if name == "accuracy":
-        right = int((predictions == labels).sum())
-        interval = statistics.wilson(right, rows, given.confidence)
-    else:
-        interval = statistics.bootstrap_metric(
-            name, labels, predictions, len(given.labels), given.confidence
-        )
-    return Metric(
-        name=name,
-        value=value,
-        interval=interval,
-        method="wilson" if name == "accuracy" else "bootstrap",
-        confidence=given.confidence,
-    )
+def _scores(
+    given: EvaluateInput, scorer: Scorer[object], judged: Mapping[str, _Judged], name: str
+) -> Scores:
+    names = tuple(dict.fromkeys((*given.metrics, given.gate_metric)))
+    reference = _reference(given, judged, name)
+    metrics = scorer.metrics(judged[name].answers, names, given.confidence, reference)
+    return Scores(variant=name, rows=given.encoded.rows, metrics=metrics)
+
+
+def _reference(given: EvaluateInput, judged: Mapping[str, _Judged], name: str) -> object:
+    """The answers of the FP32 model: where the way from baseline to baseline ends."""
+    seen = [name]
+    while (following := given.baselines.get(seen[-1], "")) in judged and following not in seen:
+        seen.append(following)
+    return judged[seen[-1]].answers
+
+
+def _value(metrics: tuple[Metric, ...], name: str) -> float:
+    return next(metric.value for metric in metrics if metric.name == name)
 
 
 def _against(
-    given: EvaluateInput, judged: Mapping[str, _Judged], name: str, labels: Ints
+    given: EvaluateInput,
+    scorer: Scorer[object],
+    judged: Mapping[str, _Judged],
+    scores: Mapping[str, Scores],
+    one: Scores,
 ) -> Paired | None:
     """The paired picture of a variant; None where it has no baseline."""
     import numpy as np
 
+    name, gate = one.variant, given.gate_metric
     if name not in given.baselines:
         return None
     baseline = given.baselines[name]
     if baseline not in judged:
         raise DataError(f"{name} cannot be compared: there are no predictions of {baseline}")
     ours, theirs = judged[name], judged[baseline]
-    right, was_right = ours.predictions == labels, theirs.predictions == labels
-    now_right, now_wrong = int((right & ~was_right).sum()), int((was_right & ~right).sum())
-    difference = np.abs(ours.logits.astype(np.float64) - theirs.logits.astype(np.float64))
+    changes = scorer.changes(
+        ours.answers, theirs.answers, gate, given.confidence, _reference(given, judged, name)
+    )
+    difference = np.abs(ours.kept.astype(np.float64) - theirs.kept.astype(np.float64))
     return Paired(
         baseline=baseline,
-        flips=int((ours.predictions != theirs.predictions).sum()),
-        now_right=now_right,
-        now_wrong=now_wrong,
-        mcnemar_p=statistics.mcnemar_exact(now_right, now_wrong),
-        loss=theirs.value(given.gate_metric) - ours.value(given.gate_metric),
-        loss_interval=_loss_interval(
-            given, labels, theirs.predictions, ours.predictions, (now_wrong, now_right)
-        ),
+        flips=changes.flips,
+        now_right=changes.now_right,
+        now_wrong=changes.now_wrong,
+        mcnemar_p=changes.p,
+        loss=_value(scores[baseline].metrics, gate) - _value(one.metrics, gate),
+        loss_interval=changes.loss_interval,
         max_abs_logit_diff=float(difference.max()),
         mean_abs_logit_diff=float(difference.mean()),
-    )
-
-
-def _loss_interval(
-    given: EvaluateInput, labels: Ints, baseline: Ints, ours: Ints, changed: tuple[int, int]
-) -> Interval:
-    if given.gate_metric == "accuracy":
-        return statistics.paired_difference(*changed, len(labels), given.confidence)
-    return statistics.bootstrap_loss(
-        given.gate_metric, labels, baseline, ours, len(given.labels), given.confidence
+        unit=scorer.unit,
+        units=None if scorer.unit == "row" else scorer.units,
     )

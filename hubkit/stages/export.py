@@ -12,10 +12,11 @@ _WEIGHTS = "model.safetensors"
 
 
 class ExportInput(Record):
-    """Which model, for which task."""
+    """Which model, for which task, and with which opset (None: the exporter's own)."""
 
     base: BaseModelInfo
     task: TaskName = "text-classification"
+    opset: int | None = None
 
 
 @stage(
@@ -27,19 +28,21 @@ class ExportInput(Record):
     tools=("optimum", "optimum-onnx", "torch", "transformers", "onnx"),
 )
 def export(given: ExportInput, ctx: Context) -> Variant:
-    """The variant "onnx-fp32": model.onnx, config.json and the tokenizer files, as ORTModel loads.
+    """The variant "onnx-fp32", with "-opset14" after it where one is asked for: model.onnx,
+    config.json and the tokenizer files, as ORTModel loads.
 
-    Raises ModelError where weights are missing or the architecture cannot be exported.
+    Raises ModelError where weights are missing, or the architecture cannot be exported, or not with
+    that opset.
     """
     ctx.progress("exporting to ONNX", 0, 1)
     output = ctx.scratch / "onnx"
     folder = ctx.store.path(given.base.artifact)
-    model_file = exporter_for("onnx").export(folder, output, task=given.task)
+    model_file = exporter_for("onnx").export(folder, output, task=given.task, opset=given.opset)
     opset = read_graph(output / model_file).opset
     artifact = ctx.store.adopt(output)
     ctx.progress("exporting to ONNX", 1, 1)
     return Variant(
-        name="onnx-fp32",
+        name="onnx-fp32" if given.opset is None else f"onnx-fp32-opset{given.opset}",
         format="onnx",
         precision="fp32",
         artifact=artifact,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from hubkit.errors import DataError
-from hubkit.recipe import DatasetSpec
+from hubkit.recipe import DatasetSpec, TaskName
 from hubkit.records import Dataset, Record, Source
 from hubkit.stage import Context, stage
-from hubkit.stages.dataset_labels import LabelMap
-from hubkit.stages.dataset_rows import Rows, read_splits
+from hubkit.stages.dataset_columns import Rows
+from hubkit.stages.dataset_labels import LabelMap, answers_of
+from hubkit.stages.dataset_rows import Wish, read_splits
 from hubkit.stages.resolve import digest_of_data
+from hubkit.tasks import task_for
+from hubkit.tasks.base import Reference
 
 EVAL, CALIBRATION = "eval.parquet", "calibration.parquet"
 UNMAPPED = -1  # label of a calibration row whose value the recipe does not map: it is not needed
@@ -29,26 +35,31 @@ class FetchDatasetInput(Record):
 
     source: Source
     spec: DatasetSpec
-    labels: dict[str, str]
-    model_labels: tuple[str, ...]
+    task: TaskName = "text-classification"
+    labels: dict[str, str] = Field(default_factory=dict)
+    model_labels: tuple[str, ...] = ()
     samples: int | None = None
     calibration_rows: int = 0
     calibration_seed: int = 13
     path: str | None = None
 
 
+References = Sequence[int | list[int] | list[str]]
+
+
 @dataclass(frozen=True)
 class _Picked:
-    """Some rows of a split and the label ids of these rows, in the order of `numbers`."""
+    """Some rows of a split, and the reference of each row in the order of `numbers`: a label id,
+    the label ids of its words, or its answers; None where they are not stored."""
 
     rows: Rows
     numbers: Sequence[int]
-    labels: Sequence[int]
+    references: References | None
 
 
 @stage(
     "fetch-dataset",
-    version=1,
+    version=2,
     kind="heavy",
     takes=FetchDatasetInput,
     gives=Dataset,
@@ -66,24 +77,24 @@ def fetch_dataset(given: FetchDatasetInput, ctx: Context) -> Dataset:
     evaluation, calibration = _splits(given, ctx)
     label_map = LabelMap(given.labels, given.model_labels)
     _refuse_missing_text(evaluation, given.spec.path)
-    labels = label_map.strict_ids(evaluation, given.spec.path)
+    references = _references(evaluation, given, label_map)
     numbers = _limited(len(evaluation), given.samples)
     folder = ctx.scratch / "rows"
     folder.mkdir()
-    _write(_Picked(evaluation, numbers, [labels[n] for n in numbers]), folder / EVAL)
+    reference = task_for(given.task).reference
+    picked = _Picked(evaluation, numbers, _some(references, numbers))
+    _write(picked, reference, folder / EVAL)
     drawn: list[int] = []
     if calibration is not None:
         drawn = _draw(evaluation, calibration, given)
-        ids = label_map.ids(calibration)
-        found = [UNMAPPED if (label := ids[n]) is None else label for n in drawn]
-        _write(_Picked(calibration, drawn, found), folder / CALIBRATION)
-    used = [labels[n] for n in numbers]
+        unused = _unused_labels(calibration, drawn, given, label_map)
+        _write(_Picked(calibration, drawn, unused), reference, folder / CALIBRATION)
     return Dataset(
         artifact=ctx.store.adopt(folder),
         eval_rows=len(numbers),
         eval_rows_available=len(evaluation),
         calibration_rows=len(drawn),
-        label_counts={name: used.count(i) for i, name in enumerate(given.model_labels)},
+        label_counts=_counts(picked.references, given.model_labels),
         partial=len(numbers) < len(evaluation),
     )
 
@@ -98,7 +109,8 @@ def _splits(given: FetchDatasetInput, ctx: Context) -> tuple[Rows, Rows | None]:
     names = [given.spec.eval_split]
     if given.calibration_rows:
         names.append(given.spec.calibration_split)
-    evaluation, *rest = read_splits(given.source, given.spec, path, names, ctx)
+    wish = Wish(given.spec, task_for(given.task).reference, names)
+    evaluation, *rest = read_splits(given.source, wish, path, ctx)
     return evaluation, rest[0] if rest else None
 
 
@@ -108,19 +120,38 @@ def _limited(rows: int, samples: int | None) -> Sequence[int]:
     return sorted(random.Random(_SAMPLE_SEED).sample(range(rows), samples))
 
 
-def _texts(rows: Rows) -> list[tuple[str | None, str | None]]:
-    second = rows.secondary if rows.secondary is not None else [None] * len(rows)
-    return list(zip(rows.primary, second, strict=True))
+def _references(rows: Rows, given: FetchDatasetInput, labels: LabelMap) -> References | None:
+    reference = task_for(given.task).reference
+    if reference == "label":
+        return labels.strict_ids(rows, given.spec.path)
+    if reference == "word-labels":
+        return labels.strict_word_ids(rows, given.spec.path)
+    return answers_of(rows, given.spec.path) if reference == "answers" else None
 
 
-def _whole(rows: Rows, number: int) -> bool:
-    return rows.primary[number] is not None and (
-        rows.secondary is None or rows.secondary[number] is not None
-    )
+def _some(references: References | None, numbers: Sequence[int]) -> References | None:
+    return None if references is None else [references[n] for n in numbers]
+
+
+def _unused_labels(
+    rows: Rows, drawn: Sequence[int], given: FetchDatasetInput, labels: LabelMap
+) -> list[int] | None:
+    """Calibration looks at no reference; of the tasks that store one a row, what there is."""
+    if task_for(given.task).reference != "label":
+        return None
+    ids = labels.ids(rows)
+    return [UNMAPPED if (label := ids[n]) is None else label for n in drawn]
+
+
+def _counts(references: References | None, labels: Sequence[str]) -> dict[str, int]:
+    """Label -> rows that have it, or words; nothing where there are no labels."""
+    each = (one if isinstance(one, list) else [one] for one in references or ())
+    found = Counter(value for values in each for value in values)
+    return {name: found[number] for number, name in enumerate(labels)}
 
 
 def _refuse_missing_text(rows: Rows, dataset: str) -> None:
-    missing = [number for number in range(len(rows)) if not _whole(rows, number)]
+    missing = [number for number, texts in enumerate(rows.texts()) if None in texts]
     if missing:
         raise DataError(
             f"split {rows.split} of dataset {dataset} has {len(missing):,} rows without text"
@@ -132,9 +163,9 @@ def _refuse_missing_text(rows: Rows, dataset: str) -> None:
 def _draw(evaluation: Rows, calibration: Rows, given: FetchDatasetInput) -> list[int]:
     """Row numbers of the calibration split in the order drawn; the first n of them serve a variant
     that needs n. Fewer than wanted where the split has no more."""
-    seen = set(_texts(evaluation))
-    texts = _texts(calibration)
-    usable = [n for n in range(len(texts)) if _whole(calibration, n) and texts[n] not in seen]
+    seen = set(evaluation.texts())
+    texts = calibration.texts()
+    usable = [n for n, text in enumerate(texts) if None not in text and text not in seen]
     if not usable:
         raise DataError(
             f"split {calibration.split} of dataset {given.spec.path} has no row to calibrate with"
@@ -145,13 +176,18 @@ def _draw(evaluation: Rows, calibration: Rows, given: FetchDatasetInput) -> list
     return random.Random(given.calibration_seed).sample(usable, wanted)
 
 
-def _write(picked: _Picked, path: Path) -> None:
+def _write(picked: _Picked, reference: Reference, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows, numbers = picked.rows, picked.numbers
-    columns = {"primary": pa.array([rows.primary[n] for n in numbers], pa.string())}
-    if rows.secondary is not None:
-        columns["secondary"] = pa.array([rows.secondary[n] for n in numbers], pa.string())
-    columns["label"] = pa.array(picked.labels, pa.int64())
+    texts = pa.list_(pa.string())
+    text = texts if reference == "word-labels" else pa.string()
+    columns = {
+        role: pa.array([values[n] for n in picked.numbers], text)
+        for role, values in picked.rows.columns.items()
+    }
+    if picked.references is not None:
+        name = "answers" if reference == "answers" else "label"
+        lists = {"word-labels": pa.list_(pa.int64()), "answers": texts}
+        columns[name] = pa.array(picked.references, lists.get(reference, pa.int64()))
     pq.write_table(pa.table(columns), path)

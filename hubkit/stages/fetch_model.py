@@ -14,7 +14,7 @@ from hubkit.recipe import TaskName
 from hubkit.records import BaseModelInfo, Record, Source
 from hubkit.stage import Context, stage
 from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
-from hubkit.stages.model_config import read_config
+from hubkit.stages.model_config import read_config, without_head
 from hubkit.stages.model_files import (
     CONFIG,
     SAFE_INDEX,
@@ -38,7 +38,7 @@ class FetchModelInput(Record):
 
 @stage(
     "fetch-model",
-    version=1,
+    version=2,
     kind="heavy",
     takes=FetchModelInput,
     gives=BaseModelInfo,
@@ -57,6 +57,8 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         form = _download(given, ctx, folder)
     else:
         form = _copy(given, Path(given.path), folder)
+    if given.task == "feature-extraction":
+        _drop_head(folder / CONFIG, given.source.id)
     config = read_config(folder / CONFIG, given.source.id, given.task)
     if form.startswith("pytorch"):
         ctx.progress("converting the weights to safetensors", 0, 0)
@@ -77,6 +79,15 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         weights_bytes=size,
         description=config.origin,
     )
+
+
+def _drop_head(path: Path, model_id: str) -> None:
+    """Let config.json name the Transformer alone: whoever loads the folder goes by that class."""
+    architecture = read_config(path, model_id, "feature-extraction").architecture
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if architecture != without_head(architecture):
+        config["architectures"] = [without_head(architecture)]
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _copy(given: FetchModelInput, path: Path, folder: Path) -> str:

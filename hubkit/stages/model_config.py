@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubkit.errors import ModelError
 from hubkit.recipe import TaskName
+from hubkit.tasks import task_for
 
 # Ends of Transformers' class names -> the task that such a head is for; the longest match counts.
 _HEADS = {
@@ -45,19 +47,26 @@ class ModelConfig:
 def read_config(path: Path, model_id: str, task: TaskName) -> ModelConfig:
     """The configuration of a model that is for `task` and needs no code of its own.
 
-    Raises ModelError otherwise, naming the task that it is for.
+    Any model extracts features; its labels are those of its head where the task has labels, else
+    there are none. Raises ModelError for a model of another task, naming it.
     """
     config = _load(path, model_id)
     _refuse_code(config, model_id)
     architecture = _architecture(config, model_id, task)
+    has_labels = task_for(task).reference in ("label", "word-labels")
     origin = config.get("hubkit_origin")
     return ModelConfig(
         architecture=architecture,
         model_type=str(config.get("model_type", "")),
-        labels=_labels(config, model_id),
+        labels=_labels(config, model_id) if has_labels else (),
         max_positions=_max_positions(config),
         origin=origin if isinstance(origin, str) else None,
     )
+
+
+def without_head(architecture: str) -> str:
+    """The class of the Transformer below a head: DistilBertModel of DistilBertForMaskedLM."""
+    return re.sub(r"(For[A-Z]\w*|LMHeadModel)$", "Model", architecture)
 
 
 def task_of(architecture: str) -> str | None:
@@ -98,6 +107,8 @@ def _architecture(config: dict[str, object], model_id: str, task: TaskName) -> s
             hint="Save the model with save_pretrained from its AutoModelFor… class.",
         )
     architecture: str = found[0]
+    if task == "feature-extraction":
+        return architecture
     is_for = task_of(architecture)
     if is_for != task:
         raise ModelError(
@@ -105,7 +116,7 @@ def _architecture(config: dict[str, object], model_id: str, task: TaskName) -> s
             f" recipe's task is {task}",
             hint=f"Set base in the recipe to a model fine-tuned for {task}, or change task.",
         )
-    kind = config.get("problem_type")
+    kind = config.get("problem_type") if task == "text-classification" else None
     if kind not in (None, "single_label_classification"):
         raise ModelError(
             f"{model_id} gives no single label (problem_type {kind} in its config.json)",

@@ -1,8 +1,8 @@
-"""The logits of one variant for every row of the evaluation split."""
+"""What a task keeps of one variant's outputs for every row of the evaluation split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,17 @@ from hubkit.errors import ModelError
 from hubkit.machine import default_threads
 from hubkit.records import Encoded, Predictions, Record, Variant
 from hubkit.stage import Context, Progress, stage
+from hubkit.tasks import task_for
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hubkit.backends.base import Arrays, Logits, Session
+    from hubkit.backends.base import Arrays, Outputs, Session
+    from hubkit.tasks.base import Floats
 
     Rows = NDArray[np.int64]
+    Keep = Callable[[Outputs, Rows], Sequence[Floats]]
 
 # A batch is also cut here. On the demo model the time per token falls until about 128 tokens a call
 # and rises after about 512, where padding grows and activations leave a core's own cache.
@@ -40,33 +43,51 @@ class PredictInput(Record):
 
 @stage(
     "predict",
-    version=1,
+    version=2,
     kind="heavy",
     takes=PredictInput,
     gives=Predictions,
     tools=("onnxruntime", "torch", "transformers", "optimum-intel", "neural-compressor", "numpy"),
 )
 def predict(given: PredictInput, ctx: Context) -> Predictions:
-    """logits.npy: float32[rows, labels] in the order of the rows, whatever ran when.
+    """logits.npy: what the task keeps of each input (for text classification its logits), in the
+    order of the inputs, whatever ran when; float32[sum, width].
 
-    Rows are sorted by length, batched, padded to the batch, and run in single-threaded calls, as
+    Inputs are sorted by length, batched, padded to the batch, and run in single-threaded calls, as
     many at once as there are cores. The batches depend on the rows and `batch_size` alone, not on
     cores or timing, so equal input gives equal bytes. That matters for dynamic INT8, whose
     activation scale is taken over the whole batch: with another `batch_size` its logits differ a
-    little. Raises ModelError when a logit is not finite.
+    little. Raises ModelError when a logit is not finite, or the model gives none.
     """
-    rows = _read(ctx.store.path(given.encoded.artifact) / "encoded.npz", given.encoded.pad_id)
+    path = ctx.store.path(given.encoded.artifact) / "encoded.npz"
+    arrays = _read(path)
+    rows = TokenRows(
+        arrays["offsets"],
+        arrays["input_ids"],
+        arrays.get("token_type_ids"),
+        given.encoded.pad_id,
+    )
+    task = task_for(given.encoded.task)
+
+    def keep(outputs: Outputs, inputs: Rows) -> Sequence[Floats]:
+        if missing := [name for name in task.outputs if name not in outputs]:
+            raise ModelError(
+                f"{given.variant.name} gives {', '.join(outputs)}, and no {', '.join(missing)}",
+                hint=f"It is no model for {task.name}.",
+            )
+        return task.keep(outputs, inputs, arrays)
+
     folder = ctx.store.path(given.variant.artifact)
     session = runtime_for(given.variant).load(folder, given.variant.model_file, threads=1)
     try:
-        logits = run_rows(session, rows, given.batch_size, ctx.progress)
+        kept = run_rows(session, rows, given.batch_size, keep, ctx.progress)
     finally:
         session.close()
-    _check(logits, given.variant.name)
+    _check(kept, given.variant.name)
     output = ctx.scratch / "predictions"
-    _write(output, logits)
+    _write(output, kept)
     artifact = ctx.store.adopt(output)
-    return Predictions(variant=given.variant.name, artifact=artifact, rows=len(logits))
+    return Predictions(variant=given.variant.name, artifact=artifact, rows=given.encoded.rows)
 
 
 def batches_by_length(lengths: Rows, batch_size: int) -> Iterator[Rows]:
@@ -88,8 +109,8 @@ class TokenRows:
     """Ragged token ids: row i is ids[offsets[i]:offsets[i + 1]], and so are its token types."""
 
     offsets: Rows
-    ids: NDArray[np.int32]
-    types: NDArray[np.int32] | None
+    ids: NDArray[np.int32] | Rows
+    types: NDArray[np.int32] | Rows | None
     pad_id: int
 
     @property
@@ -118,52 +139,50 @@ class TokenRows:
         }
 
 
-def run_rows(session: Session, rows: TokenRows, batch_size: int, progress: Progress) -> Logits:
-    """Logits float32[rows, labels] in the order of the rows; `session` takes one thread a call."""
-    import numpy as np
-
+def run_rows(
+    session: Session, rows: TokenRows, batch_size: int, keep: Keep, progress: Progress
+) -> list[Floats]:
+    """What is kept of each input, in their order; `session` takes one thread a call."""
     batches = list(batches_by_length(rows.lengths, batch_size))
 
-    def call(batch: Rows) -> Logits:
+    def call(batch: Rows) -> Sequence[Floats]:
         arrays = rows.arrays(batch)
         # What else the model takes, its session will miss.
-        return session.run({n: arrays[n] for n in session.input_names if n in arrays})
+        outputs = session.run({n: arrays[n] for n in session.input_names if n in arrays})
+        return keep(outputs, batch)
 
     done, total = 0, len(rows.offsets) - 1
-    found: list[Logits] = []
+    found: dict[int, Floats] = {}
     pool = ThreadPoolExecutor(default_threads())
     try:
-        for batch, logits in zip(batches, pool.map(call, batches), strict=True):
-            found.append(logits)
+        for batch, kept in zip(batches, pool.map(call, batches), strict=True):
+            found.update(zip(batch.tolist(), kept, strict=True))
             done += len(batch)
             progress("predicting", done, total)
     finally:
         pool.shutdown(cancel_futures=True)
-    together = np.concatenate(found).astype(np.float32)
-    logits = np.empty_like(together)
-    logits[np.concatenate(batches)] = together
-    return logits
+    return [found[number] for number in range(total)]
 
 
-def _read(path: Path, pad_id: int) -> TokenRows:
+def _read(path: Path) -> dict[str, Rows]:
     import numpy as np
 
     with np.load(path, allow_pickle=False) as file:
-        return TokenRows(file["offsets"], file["input_ids"], file.get("token_type_ids"), pad_id)
+        return dict(file)
 
 
-def _check(logits: Logits, variant: str) -> None:
+def _check(kept: Sequence[Floats], variant: str) -> None:
     import numpy as np
 
-    if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
+    if bad := sum(not np.isfinite(one).all() for one in kept):
         raise ModelError(
-            f"{variant}: {bad} of {len(logits)} rows have a logit that is not a finite number",
+            f"{variant}: {bad} of {len(kept)} rows have a logit that is not a finite number",
             hint="The variant is broken: quantize fewer kinds of node, or exclude some.",
         )
 
 
-def _write(output: Path, logits: Logits) -> None:
+def _write(output: Path, kept: Sequence[Floats]) -> None:
     import numpy as np
 
     output.mkdir()
-    np.save(output / "logits.npy", logits, allow_pickle=False)
+    np.save(output / "logits.npy", np.concatenate(kept).astype(np.float32), allow_pickle=False)

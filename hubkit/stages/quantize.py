@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hubkit.backends import quantizer_for
-from hubkit.backends.calibration import calibration_batches, pad_token_id
+from hubkit.backends import onnx_quantizers, quantizer_for
+from hubkit.backends.activation_histogram import load_histograms
+from hubkit.backends.base import Quantized
+from hubkit.backends.calibration import calibration_batches
 from hubkit.backends.node_patterns import read_graph
 from hubkit.errors import DataError
 from hubkit.recipe import IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
 from hubkit.records import BaseModelInfo, CalibrationInfo, Encoded, Record, Variant
 from hubkit.stage import Context, stage
+from hubkit.stages.calibrate import STATISTICS_FILE, ActivationStatistics
 from hubkit.stages.export import weights_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hubkit.backends.base import Arrays
 
 ENCODED_FILE = "encoded.npz"
@@ -23,19 +28,21 @@ class QuantizeInput(Record):
     """What to make of which model.
 
     `fp32`: onnx-fp32 for the ONNX kinds, pytorch-fp32 for those of Neural Compressor.
-    `calibration`: rows of the split named `split`, for the static kinds.
+    `statistics`: what onnx-static learns its ranges from; `calibration`: what inc-static does; both
+    of rows of the split named `split`.
     """
 
     base: BaseModelInfo
     fp32: Variant
     spec: VariantSpec
+    statistics: ActivationStatistics | None = None
     calibration: Encoded | None = None
     split: str = ""
 
 
 @stage(
     "quantize",
-    version=1,
+    version=2,
     kind="heavy",
     takes=QuantizeInput,
     gives=Variant,
@@ -47,14 +54,19 @@ class QuantizeInput(Record):
 def quantize(given: QuantizeInput, ctx: Context) -> Variant:
     """The variant that the spec names: a folder that ORTModel or INCModel loads.
 
-    Raises RecipeError where the spec does not fit the model, DataError where calibration rows are
-    missing, MissingDependencyError where Neural Compressor is.
+    Where the spec leaves no ONNX node to quantize it is the FP32 model, with `nodes_quantized` 0.
+    Raises RecipeError where the spec does not fit the model, ModelError where the library cannot do
+    what it says, DataError where what it learns from is missing, MissingDependencyError where
+    Neural Compressor is.
     """
     spec = given.spec
     ctx.progress(f"quantizing {spec.name}", 0, 1)
     model = ctx.store.path(given.fp32.artifact)
     output = ctx.scratch / "quantized"
-    done = quantizer_for(spec).quantize(model, output, spec, _batches(given, ctx))
+    if isinstance(spec, OnnxStatic):
+        done = _with_statistics(given, spec, ctx, model, output)
+    else:
+        done = quantizer_for(spec).quantize(model, output, spec, _batches(given, ctx))
     onnx = spec if isinstance(spec, OnnxDynamic | OnnxStatic) else None
     opset = read_graph(output / done.model_file).opset if onnx else None
     artifact = ctx.store.adopt(output)
@@ -77,20 +89,41 @@ def quantize(given: QuantizeInput, ctx: Context) -> Variant:
     )
 
 
+def _with_statistics(
+    given: QuantizeInput, spec: OnnxStatic, ctx: Context, model: Path, output: Path
+) -> Quantized:
+    learnt = given.statistics
+    if learnt is None:
+        raise _nothing_to_learn_from(spec)
+    if missing := set(spec.operators_to_quantize) - set(learnt.operators):
+        raise DataError(
+            f"{spec.name} quantizes {', '.join(sorted(missing))}, whose tensors were not watched in"
+            " calibration",
+            hint="Name them among the operators of the calibrate stage.",
+        )
+    statistics = load_histograms(ctx.store.path(learnt.artifact) / STATISTICS_FILE)
+    return onnx_quantizers.static.quantize_with(
+        model, output, spec, statistics, learnt.real_samples
+    )
+
+
 def _batches(given: QuantizeInput, ctx: Context) -> list[Arrays]:
-    spec = given.spec
-    if not isinstance(spec, OnnxStatic | IncStatic):
+    if not isinstance(given.spec, IncStatic):
         return []
     if given.calibration is None:
-        raise DataError(
-            f"{spec.name} is quantized statically, which learns from rows, and was given none",
-            hint="Name a dataset.calibration_split in the recipe.",
-        )
+        raise _nothing_to_learn_from(given.spec)
     return calibration_batches(
         ctx.store.path(given.calibration.artifact) / ENCODED_FILE,
-        num_samples=spec.calibration.num_samples,
-        batch_size=spec.calibration.batch_size,
-        pad_token_id=pad_token_id(ctx.store.path(given.base.artifact)),
+        num_samples=given.spec.calibration.num_samples,
+        batch_size=given.spec.calibration.batch_size,
+        pad_token_id=given.calibration.pad_id,
+    )
+
+
+def _nothing_to_learn_from(spec: OnnxStatic | IncStatic) -> DataError:
+    return DataError(
+        f"{spec.name} is quantized statically, which learns from rows, and was given none",
+        hint="Name a dataset.calibration_split in the recipe.",
     )
 
 

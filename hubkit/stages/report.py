@@ -21,6 +21,7 @@ from hubkit.records import (
     Sample,
     Scores,
     Selection,
+    SweepOrigin,
     Timings,
     Variant,
 )
@@ -39,7 +40,9 @@ class ReportInput(Record):
     timings: Timings | None = None
     selection: Selection | None = None
     samples: tuple[Sample, ...] = ()
+    made_up_samples: bool = False
     failures: tuple[Failed, ...] = ()
+    sweep: SweepOrigin | None = None
 
 
 class SummaryRow(Record):
@@ -88,7 +91,9 @@ def report(given: ReportInput, ctx: Context) -> Report:
         timings=given.timings,
         selection=given.selection,
         samples=given.samples,
+        made_up_samples=given.made_up_samples,
         failures=given.failures,
+        sweep=given.sweep,
     )
 
 

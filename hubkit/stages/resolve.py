@@ -9,7 +9,7 @@ from hubkit.hub.remote import RepoKind
 from hubkit.keys import digest_of_file, digest_of_value
 from hubkit.lock import python_version, tool_versions
 from hubkit.recipe import Base, DatasetSpec, LocalModel
-from hubkit.records import Lock, Record, Sha, Source
+from hubkit.records import Artifact, Lock, Record, Sha, Source
 from hubkit.stage import Context, stage
 from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
 from hubkit.stages.model_files import digest_of_model
@@ -19,7 +19,8 @@ _LOCAL = "local"
 
 class ResolveInput(Record):
     """`folder` is that of the recipe, from which local paths start; `tools` are the packages whose
-    versions go into the lock; the origins say of what a built model or dataset was made."""
+    versions go into the lock; the origins say of what a built model or dataset was made;
+    `stored_dataset` is a built dataset that is in the store and on no Hub."""
 
     base: Base
     dataset: DatasetSpec
@@ -29,6 +30,7 @@ class ResolveInput(Record):
     demo: bool = False
     base_origin: str | None = None
     dataset_origin: str | None = None
+    stored_dataset: Artifact | None = None
 
 
 @stage("resolve", version=1, kind="effect", takes=ResolveInput, gives=Lock)
@@ -95,6 +97,16 @@ def _dataset(given: ResolveInput, ctx: Context) -> Source:
     if spec.source == "local":
         path = local_path(given.folder, spec.path)
         return _local("dataset", path, digest_of_data(path))
+    if given.stored_dataset is not None:
+        return Source(
+            kind="dataset",
+            source="built",
+            id=spec.path,
+            revision=_LOCAL,
+            sha=given.stored_dataset.digest,
+            license=_license_of_folder(ctx.store.path(given.stored_dataset)),
+            origin=given.dataset_origin,
+        )
     pinned = _pinned(Wanted("dataset", spec.path, spec.revision), ctx)
     return pinned.model_copy(update={"source": spec.source, "origin": given.dataset_origin})
 

@@ -11,10 +11,11 @@ from hubkit.store import Store
 
 
 class Seeded(Record):
-    """The two repositories; `made_commit` is False where the Hub had them already."""
+    """The two repositories; `made_commit` is False where the Hub had them already. `dataset`: None
+    where the rows may not be passed on, and so were not pushed."""
 
     model: Pushed
-    dataset: Pushed
+    dataset: Pushed | None
 
 
 def seed_hub(
@@ -26,17 +27,13 @@ def seed_hub(
     store: Store,
     progress: Progress = no_progress,
 ) -> Seeded:
-    """A public model and a public dataset repository with what was built, one commit each, none
-    where nothing differs. Raises HubError."""
+    """A public model repository with what was built and, where the dataset is public, a dataset
+    repository: one commit each, none where nothing differs. Raises HubError."""
     message = f"Add what hubkit's builder {built.builder} made"
     with store.scratch() as scratch:
         ctx = Context(store, scratch, progress, endpoint, token)
-        return Seeded(
-            model=push(PushInput(bundle=built.model, repo_id=model_id, message=message), ctx),
-            dataset=push(
-                PushInput(
-                    bundle=built.dataset, repo_id=dataset_id, message=message, kind="dataset"
-                ),
-                ctx,
-            ),
-        )
+        model = push(PushInput(bundle=built.model, repo_id=model_id, message=message), ctx)
+        if not built.dataset_public:
+            return Seeded(model=model, dataset=None)
+        rows = PushInput(bundle=built.dataset, repo_id=dataset_id, message=message, kind="dataset")
+        return Seeded(model=model, dataset=push(rows, ctx))

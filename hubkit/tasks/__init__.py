@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 TASKS = Registry(
     "task",
-    {"text-classification": "hubkit.tasks.text_classification:task"},
+    {
+        "text-classification": "hubkit.tasks.text_classification:task",
+        "token-classification": "hubkit.tasks.token_classification:task",
+        "question-answering": "hubkit.tasks.question_answering:task",
+        "feature-extraction": "hubkit.tasks.feature_extraction:task",
+    },
     group="hubkit.tasks",
 )
 

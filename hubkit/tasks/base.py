@@ -1,17 +1,32 @@
-"""What a task is: how its rows become token ids, and how logits become predictions and scores."""
+"""What a task is: how its rows become token ids, and how a model's outputs become answers and
+scores.
+
+Words used here: a *row* is one example of the dataset; an *input* is what the model is given for it
+(question answering cuts a long row into several inputs); a *unit* is what is answered and scored: a
+row, or for token classification a word.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from hubkit.records import Interval, Metric
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
-    Logits = NDArray[np.float32]
+    Floats = NDArray[np.float32]
+    Arrays = Mapping[str, Ints]
+
+AnswersT = TypeVar("AnswersT")
+
+# What the reference of a row is: a label, a label for each word, the accepted answers, or nothing.
+Reference = Literal["label", "word-labels", "answers", "none"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +36,15 @@ class Tokens:
     ids: Sequence[Sequence[int]]
     token_types: Sequence[Sequence[int]]
     truncated: int  # rows that were cut
+
+
+@dataclass(frozen=True)
+class WordTokens(Tokens):
+    """Token ids of rows that were given as words. `word_ids`: for each token the number of its word
+    in the row; None for special tokens, and for the rest of a word whose first token was cut off.
+    """
+
+    word_ids: Sequence[Sequence[int | None]]
 
 
 class Tokenizer(Protocol):
@@ -34,6 +58,45 @@ class Tokenizer(Protocol):
     ) -> Tokens:
         """The ids with special tokens; pairs are cut longest first."""
 
+    def words(self, rows: Sequence[Sequence[str]], *, max_length: int) -> WordTokens:
+        """The ids of rows of words, with special tokens: AutoTokenizer's is_split_into_words."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The inputs of a split, ragged and unpadded.
+
+    `arrays`: what the task needs beside the tokens to keep and to score, int64 and flat, such as
+    "labels"; they are stored in encoded.npz under their names, which must not be offsets, input_ids
+    or token_type_ids. "rows" among them is int64[inputs], ascending: the row that each input is of;
+    it has to be there where rows have several inputs, and means 0, 1, 2, … where it is not.
+    `truncated`: rows of which something was cut off and is not seen by the model; `lost`: units
+    that are not scored because of it.
+    """
+
+    ids: Sequence[Sequence[int]]
+    token_types: Sequence[Sequence[int]]
+    input_names: tuple[str, ...]  # that the tokenizer makes
+    pad_id: int
+    truncated: int = 0
+    lost: int = 0
+    arrays: Mapping[str, Ints] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a split as eval.parquet and calibration.parquet hold them.
+
+    `columns`: role -> values; text, or a list of words for token classification. `references`: one
+    value a row, as `Task.reference` says (int, list[int], list[str]), or None.
+    """
+
+    columns: Mapping[str, Sequence[str] | Sequence[Sequence[str]]]
+    references: Sequence[int] | Sequence[Sequence[int]] | Sequence[Sequence[str]] | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
 
 @dataclass(frozen=True)
 class AutoClasses:
@@ -44,22 +107,83 @@ class AutoClasses:
     neural_compressor: str
 
 
+@dataclass(frozen=True)
+class Changes:
+    """One model against another on the same units."""
+
+    flips: int  # units answered differently
+    now_right: int
+    now_wrong: int
+    p: float  # two-sided, of "as many became right as became wrong"
+    loss_interval: Interval  # of metric(baseline) - metric(ours), paired
+
+
+class Scorer(Protocol[AnswersT]):
+    """Scores models on one set of rows. `unit`: "row" or "word"; `units`: how many there are."""
+
+    unit: str
+    units: int
+
+    def answers(self, kept: Floats) -> AnswersT:
+        """What a model answers, from what `Task.keep` kept of all inputs, put one after another.
+
+        Raises ModelError where the shape does not fit the rows or the labels.
+        """
+
+    def metrics(
+        self, answers: AnswersT, names: Sequence[str], confidence: float, reference: AnswersT
+    ) -> tuple[Metric, ...]:
+        """The named metrics with their intervals. `reference`: the answers of the FP32 model, which
+        only tasks without labels look at."""
+
+    def changes(
+        self,
+        ours: AnswersT,
+        baseline: AnswersT,
+        metric: str,
+        confidence: float,
+        reference: AnswersT,
+    ) -> Changes:
+        """`ours` against `baseline`, with the paired interval of that metric's loss."""
+
+
 class Task(Protocol):
-    """One task of the Hub. Labels and predictions are flat int64 arrays that belong together: one
-    a row for classification, one a word for token classification."""
+    """One task of the Hub. Contract: tests/tasks/test_contract.py."""
 
     name: str
     pipeline_tag: str
     classes: AutoClasses
-    metrics: Mapping[str, str]  # name -> "module:class" of an evaluate.Metric
+    # Names of the data_keys: needed, and allowed beside them.
+    required_keys: tuple[str, ...]
+    optional_keys: tuple[str, ...]
+    reference: Reference
+    metrics: Mapping[
+        str, str
+    ]  # name -> "module:class" of an evaluate.Metric, "" where there is none
+    default_metrics: tuple[str, ...]  # the first is the gate's
+    outputs: tuple[str, ...]  # of the model, that `keep` reads
 
-    def encode(
-        self, columns: Mapping[str, Sequence[str]], tokenizer: Tokenizer, *, max_length: int
-    ) -> Tokens:
-        """Token ids of the dataset's text columns (`primary`, perhaps `secondary`)."""
+    def encode(self, rows: Rows, model: Path, *, max_length: int) -> Encoding:
+        """The inputs for the rows, by the tokenizer of the model folder."""
 
-    def predictions(self, logits: Logits) -> Ints:
-        """The label ids that the model answers."""
+    def keep(
+        self, outputs: Mapping[str, Floats], inputs: Ints, encoded: Arrays
+    ) -> Sequence[Floats]:
+        """What scoring needs of one batch: for each input float32[n, width], n the same for every
+        model.
 
-    def metric_options(self, name: str, labels: int) -> dict[str, str | int]:
-        """Keyword arguments of a metric's `compute` for a model with so many labels."""
+        `outputs`: float32[batch, length, ...] or float32[batch, width], padded on the right;
+        `inputs`: int64[batch], numbers of the inputs in the batch; `encoded`: all arrays of
+        encoded.npz.
+        """
+
+    def recorded(self, outputs: Mapping[str, Floats]) -> Floats:
+        """What `verify` compares of one input that was run alone and unpadded, float32[n].
+
+        `outputs`: as above, with a batch of one.
+        """
+
+    def scorer(
+        self, encoded: Arrays, rows: Rows, labels: tuple[str, ...], scratch: Path
+    ) -> Scorer[object]:
+        """The scorer of these rows. `scratch`: where `evaluate` may put its files."""

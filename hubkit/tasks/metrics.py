@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from hubkit.tasks.base import Task
+from typing import Protocol, cast
 
 SCRIPTS = Path(__file__).resolve().parent / "metric_scripts"
 # The same files load by path: evaluate.load(str(SCRIPTS / "f1.py")).
@@ -24,36 +19,38 @@ class EvaluateMetric(Protocol):
     """What hubkit uses of `evaluate.Metric`."""
 
     def compute(
-        self, *, predictions: list[int], references: list[int], **options: str | int
+        self, *, predictions: Sequence[object], references: Sequence[object], **options: str | int
     ) -> dict[str, float]:
         """Name of the metric -> its value."""
 
 
 class Metrics:
-    """The metrics of a task, each made once. `scratch`: where `evaluate` may put its files."""
+    """The metrics of a task, each made once. `where`: `Task.metrics`; `scratch`: where `evaluate`
+    may put its files."""
 
-    def __init__(self, task: Task, labels: int, scratch: Path) -> None:
-        self._task = task
-        self._labels = labels
+    def __init__(self, where: Mapping[str, str], scratch: Path) -> None:
+        self._where = where
         self._scratch = scratch
         self._made: dict[str, EvaluateMetric] = {}
 
-    def value(
-        self, name: str, references: NDArray[np.int64], predictions: NDArray[np.int64]
-    ) -> float:
-        """The metric's value on label ids; the first call takes seconds (see `_make`)."""
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        options = self._task.metric_options(name, self._labels)
-        found = self._made[name].compute(
-            predictions=predictions.tolist(), references=references.tolist(), **options
-        )
-        return float(found[name])
+    def values(
+        self,
+        name: str,
+        references: Sequence[object],
+        predictions: Sequence[object],
+        **options: str | int,
+    ) -> dict[str, float]:
+        """All that the metric's module gives; the first call takes seconds (see `_make`)."""
+        where = self._where[name]
+        if where not in self._made:
+            self._made[where] = self._make(where)
+        found = self._made[where].compute(predictions=predictions, references=references, **options)
+        return {key: float(value) for key, value in found.items()}
 
-    def _make(self, name: str) -> EvaluateMetric:
+    def _make(self, where: str) -> EvaluateMetric:
         # `import evaluate` always imports its evaluators, those transformers.pipelines, that torch:
         # four of its five seconds, where nothing has before. So one call scores all variants.
-        module, _, kind = self._task.metrics[name].partition(":")
+        module, _, kind = where.partition(":")
         made = getattr(importlib.import_module(module), kind)
         # In memory: no cache file, no lock. A folder is made all the same, else in the user's home.
         return cast("EvaluateMetric", made(keep_in_memory=True, cache_dir=str(self._scratch)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hubkit.errors import ModelError
-from hubkit.tasks.base import Tokenizer, Tokens
+from hubkit.tasks.base import Tokenizer, Tokens, WordTokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as FastTokenizer
@@ -39,6 +39,8 @@ _BY_MODEL_TYPE = {
     "distilbert": "DistilBertTokenizer",
     "electra": "ElectraTokenizer",
 }
+# Of calls of AutoTokenizer.
+_OPTIONS = {"return_token_type_ids": True, "return_attention_mask": False, "verbose": False}
 _BERT_SPECIALS = {
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -66,15 +68,33 @@ class DirectTokenizer:
     def __call__(
         self, primary: Sequence[str], secondary: Sequence[str] | None, *, max_length: int
     ) -> Tokens:
-        self._tokenizer.enable_truncation(
-            max_length, strategy="longest_first", direction=self._side
-        )
+        self._cut_at(max_length)
         rows = list(primary) if secondary is None else list(zip(primary, secondary, strict=True))
         found = self._tokenizer.encode_batch_fast(rows)
         return Tokens(
             [row.ids for row in found],
             [row.type_ids for row in found],
             sum(bool(row.overflowing) for row in found),
+        )
+
+    def words(self, rows: Sequence[Sequence[str]], *, max_length: int) -> WordTokens:
+        self._cut_at(max_length)
+        # Not encode_batch_fast: it does not keep count of the words.
+        found = self._tokenizer.encode_batch([list(row) for row in rows], is_pretokenized=True)
+        word_ids = [row.word_ids for row in found]
+        if self._side == "left":
+            gone = [{w for part in row.overflowing for w in part.word_ids} for row in found]
+            word_ids = [_without(*pair) for pair in zip(word_ids, gone, strict=True)]
+        return WordTokens(
+            [row.ids for row in found],
+            [row.type_ids for row in found],
+            sum(bool(row.overflowing) for row in found),
+            word_ids,
+        )
+
+    def _cut_at(self, max_length: int) -> None:
+        self._tokenizer.enable_truncation(
+            max_length, strategy="longest_first", direction=self._side
         )
 
 
@@ -90,12 +110,47 @@ class TransformersTokenizer:
         self, primary: Sequence[str], secondary: Sequence[str] | None, *, max_length: int
     ) -> Tokens:
         texts = [list(primary)] if secondary is None else [list(primary), list(secondary)]
-        options = {"return_token_type_ids": True, "return_attention_mask": False, "verbose": False}
-        cut = self._tokenizer(*texts, truncation=True, max_length=max_length, **options)
-        whole = self._tokenizer(*texts, **options)["input_ids"]
+        cut = self._tokenizer(*texts, truncation=True, max_length=max_length, **_OPTIONS)
+        whole = self._tokenizer(*texts, **_OPTIONS)["input_ids"]
         ids: list[list[int]] = cut["input_ids"]
-        shorter = sum(len(a) < len(b) for a, b in zip(ids, whole, strict=True))
-        return Tokens(ids, cut["token_type_ids"], shorter)
+        return Tokens(ids, cut["token_type_ids"], _shorter(ids, whole))
+
+    def words(self, rows: Sequence[Sequence[str]], *, max_length: int) -> WordTokens:
+        """Raises ModelError where the tokenizer cannot tell which word a token is of."""
+        given = [list(row) for row in rows]
+        options = {"is_split_into_words": True, **_OPTIONS}
+        try:
+            cut = self._tokenizer(given, truncation=True, max_length=max_length, **options)
+            whole = self._tokenizer(given, **options)
+            word_ids = [cut.word_ids(at) for at in range(len(given))]
+            all_ids = [whole.word_ids(at) for at in range(len(given))]
+        except (AssertionError, ValueError) as error:
+            raise ModelError(
+                f"the model's tokenizer cannot take words: {str(error).splitlines()[0]}",
+                hint="It needs a fast tokenizer (tokenizer.json); one of the kind of GPT-2 or"
+                " RoBERTa also add_prefix_space: true in tokenizer_config.json.",
+            ) from error
+        if self._tokenizer.truncation_side == "left":
+            pairs = zip(word_ids, all_ids, strict=True)
+            word_ids = [_without(kept, _shortened(kept, full)) for kept, full in pairs]
+        ids: list[list[int]] = cut["input_ids"]
+        return WordTokens(ids, cut["token_type_ids"], _shorter(ids, whole["input_ids"]), word_ids)
+
+
+_Words = Sequence[int | None]
+
+
+def _without(words: _Words, gone: set[int | None]) -> list[int | None]:
+    return [None if word in gone else word for word in words]
+
+
+def _shortened(kept: _Words, full: _Words) -> set[int | None]:
+    """The words of which some tokens were cut off."""
+    return {word for word in kept if kept.count(word) < full.count(word)}
+
+
+def _shorter(ids: Sequence[Sequence[int]], whole: Sequence[Sequence[int]]) -> int:
+    return sum(len(a) < len(b) for a, b in zip(ids, whole, strict=True))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

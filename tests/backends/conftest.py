@@ -10,6 +10,7 @@ import pytest
 
 from hubkit.backends import exporter_for, quantizer_for
 from hubkit.backends.base import Quantized
+from hubkit.backends.onnx_optimizer import optimize
 from hubkit.recipe import IncDynamic, IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
 from tests.tiny import SENTENCES, make_tiny_model
 
@@ -25,6 +26,7 @@ SPECS: dict[str, VariantSpec] = {
 }
 
 Make = Callable[[str, str], tuple[Path, Quantized]]
+GraphAt = Callable[[str, int | None, int], Path]
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,28 @@ def exports(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     for name, folder in models.items():
         exporter_for("onnx").export(folder, root / name, task="text-classification")
     return {name: root / name for name in models}
+
+
+@pytest.fixture(scope="session")
+def graph_at(
+    models: dict[str, Path], exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> GraphAt:
+    """(architecture, opset, optimization level) -> FP32 ONNX folder; made once."""
+    made: dict[tuple[str, int | None, int], Path] = {(n, None, 0): f for n, f in exports.items()}
+
+    def make(architecture: str, opset: int | None, level: int) -> Path:
+        key = (architecture, opset, level)
+        if key not in made:
+            output = tmp_path_factory.mktemp("graphs") / "model"
+            if level:
+                optimize(make(architecture, opset, 0), output, level=level)  # type: ignore[arg-type]
+            else:
+                source = models[architecture]
+                exporter_for("onnx").export(source, output, task="text-classification", opset=opset)
+            made[key] = output
+        return made[key]
+
+    return make
 
 
 @pytest.fixture(scope="session")

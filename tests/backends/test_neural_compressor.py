@@ -90,7 +90,7 @@ def test_incmodel_loads_it_as_users_do_with_equal_logits(
     for batch in batches[architecture]:
         with torch.no_grad():
             theirs = loaded(**{name: torch.from_numpy(a) for name, a in batch.items()}).logits
-        assert np.array_equal(theirs.numpy(), ours.run(batch))
+        assert np.array_equal(theirs.numpy(), ours.run(batch)["logits"])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -119,7 +119,7 @@ def test_what_was_quantized_is_what_is_loaded(
     for batch in rows:
         with torch.no_grad():
             made = in_memory[0](**{n: torch.from_numpy(a) for n, a in batch.items()})["logits"]
-        assert np.array_equal(made.numpy(), session.run(batch))
+        assert np.array_equal(made.numpy(), session.run(batch)["logits"])
     # At this size both attentions round alike; at that of a real model they do not.
     loaded = backend.load_quantized(tmp_path / "out")
     attention = [
@@ -130,9 +130,9 @@ def test_what_was_quantized_is_what_is_loaded(
 
 
 def test_fp32_has_no_quantized_module(models: dict[str, Path]) -> None:
-    from hubkit.backends.torch import load_classifier
+    from hubkit.backends.torch import load_model
 
-    assert backend.count_quantized_modules(load_classifier(models["bert"])) == 0
+    assert backend.count_quantized_modules(load_model(models["bert"])) == 0
 
 
 @pytest.mark.parametrize(

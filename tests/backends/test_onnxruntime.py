@@ -19,7 +19,7 @@ import numpy as np
 from hubkit.backends.onnxruntime import runtime
 session = runtime.load(Path(sys.argv[1]), "model.onnx", threads=1)
 ids = np.array([[2, 10, 3]], dtype=np.int64)
-logits = session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+logits = session.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})["logits"]
 heavy = {"torch", "transformers", "optimum", "onnx", "datasets", "scipy", "pandas"}
 print(logits.shape, sorted(heavy & set(sys.modules)))
 """

@@ -9,7 +9,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from hubkit.recipe import Recipe
 from hubkit.records import Lock, Report
 from hubkit.stages.card import render_card
-from tests.cards.examples import REPO_ID, make_lock, make_recipe, make_report
+from hubkit.tasks import TASKS, task_for
+from tests.cards.examples import RECIPE, REPO_ID, make_lock, make_recipe, make_report
 
 
 def card_of(
@@ -135,3 +136,14 @@ def test_hostile_strings_stay_values(hostile: str) -> None:
     assert card.data.base_model == " ".join(hostile.split())
     assert (card.data.tags or [])[0] == " ".join(hostile.split())
     assert card.text.startswith("\n# Tiny sentiment")
+
+
+@pytest.mark.parametrize("task", TASKS.names())
+def test_every_task_is_named_as_the_hub_does(task: str) -> None:
+    labels = RECIPE["labels"] if task_for(task).reference in ("label", "word-labels") else {}
+    keys = {key: key for key in task_for(task).required_keys}
+    dataset = {"path": "example/x", "data_keys": keys, "ref_keys": []}
+    data = data_of(make_recipe(task=task, labels=labels, dataset=dataset))
+    assert data.pipeline_tag == task_for(task).pipeline_tag
+    results = data.eval_results or []
+    assert {(r.task_type, r.task_name) for r in results} == {(task, task.replace("-", " ").title())}

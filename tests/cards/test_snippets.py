@@ -8,6 +8,7 @@ import pytest
 
 from hubkit.cards import snippets
 from hubkit.records import Format
+from hubkit.tasks import TASKS, task_for
 
 REPO = 'me/a-"b'
 
@@ -30,6 +31,23 @@ REPO = 'me/a-"b'
 def test_the_two_snippets_are_exactly_these(kind: Format, lines: str) -> None:
     text = snippets.loading(kind, "me/x")
     assert text == f'repo_id = "me/x"\n{lines}'
+
+
+@pytest.mark.parametrize("task", TASKS.names())
+def test_the_classes_are_those_that_verify_loads(task: str) -> None:
+    classes = task_for(task).classes
+    onnx, torch = (snippets.loading(kind, "me/x", task) for kind in ("onnx", "pytorch"))
+    assert f"model = {classes.onnx}.from_pretrained(repo_id)" in onnx
+    assert f"model = {classes.neural_compressor}.from_pretrained(repo_id)" in torch
+    assert f"model = {classes.onnx}.from_pretrained(" in snippets.loading_fp32_onnx("me/x", task)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("task", TASKS.names())
+def test_every_task_has_an_example(task: str, pair: bool) -> None:
+    text = snippets.prediction(task, pair=pair)
+    ast.parse(text)
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("pair", [False, True])

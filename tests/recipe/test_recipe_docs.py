@@ -13,6 +13,12 @@ import yaml
 from hubkit import recipe as models
 from hubkit.recipe import CardData, Part, Recipe
 from hubkit.recipe_file import load_recipe
+from hubkit.recipe_sweep import (
+    BackendArgs,
+    SweepCalibration,
+    SweepFrameworkArgs,
+    TimeBenchmarkArgs,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -23,6 +29,12 @@ SECTIONS: dict[str, tuple[type[Part], ...]] = {
     "dataset.": (models.DatasetSpec,),
     "variants[].": tuple(get_args(get_args(models.VariantSpec)[0])),
     "variants[].calibration.": (models.Calibration,),
+    "variants[].framework_args.": (models.FrameworkArgs,),
+    "sweep.": (models.Sweep,),
+    "sweep.calibration.": (SweepCalibration,),
+    "sweep.framework_args.": (SweepFrameworkArgs,),
+    "sweep.time_benchmark_args.": (TimeBenchmarkArgs,),
+    "sweep.backend_args.": (BackendArgs,),
     "evaluation.": (models.Evaluation,),
     "benchmark.": (models.Benchmark,),
     "gates.": (models.Gates,),
@@ -44,7 +56,7 @@ def _keys() -> Iterator[str]:
 
 
 def test_every_key_has_a_line_and_no_line_is_of_an_unknown_key() -> None:
-    known = {key for key in _keys() if key != "variants[].calibration"}
+    known = set(_keys()) - {prefix.rstrip(".") for prefix in SECTIONS if prefix.count(".") > 1}
     assert set(ROWS) == known
 
 
@@ -56,7 +68,8 @@ def test_every_line_has_an_example_that_names_the_key(key: str) -> None:
         return
     data = yaml.safe_load(example.strip("`"))
     last = key.rsplit(".", 1)[-1]
-    assert last in data or last in data.get("calibration", {})
+    inner = [value for value in data.values() if isinstance(value, dict)]
+    assert last in data or any(last in value for value in inner)
 
 
 def test_the_smallest_recipe_is_one(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ KINDS = "onnx-dynamic, onnx-static, inc-static, inc-dynamic"
         (
             "text-classification",
             "text-clasification",
-            'r.yaml:3: task: expected text-classification, found "text-clasification"'
+            "r.yaml:3: task: expected one of text-classification, token-classification,"
+            ' question-answering, feature-extraction, found "text-clasification"'
             ", did you mean text-classification?",
         ),
         (
@@ -81,7 +82,11 @@ KINDS = "onnx-dynamic, onnx-static, inc-static, inc-dynamic"
             "ref_keys: label",
             'r.yaml:7: dataset.ref_keys: expected a list, found "label": write [label]',
         ),
-        ("ref_keys: [label]", "ref_keys: []", "r.yaml:7: dataset.ref_keys: must not be empty"),
+        (
+            "ref_keys: [label]",
+            "ref_keys: []",
+            "r.yaml:7: dataset.ref_keys: text-classification takes 1",
+        ),
         (
             "[en]",
             "[en, no]",

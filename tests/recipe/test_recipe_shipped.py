@@ -10,7 +10,22 @@ import pytest
 from hubkit.recipe import BuiltModel, HubModel, IncStatic, OnnxStatic
 from hubkit.recipe_file import check_labels, load_recipe, open_points, shipped_recipes
 
-NAME = "distilbert-sst2"
+NAME, NER = "distilbert-sst2", "distilbert-conll03"
+TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
+# What is never said of a demo's model.
+REAL = {NAME: r"distilbert[- ]base|sst-?2", NER: r"distilbert[- ]base|elastic"}
+# What a demo says in the words of the real recipe, because it is true of both.
+SHARED = {
+    NAME: {".details.date"},
+    NER: {  # the sentences are the same
+        ".details.date",
+        ".ethics.data",
+        ".ethics.human_life",
+        ".factors.environment",
+        ".factors.groups",
+        ".factors.instrumentation",
+    },
+}
 
 
 def _texts(value: object, path: str = "") -> Iterator[tuple[str, str]]:
@@ -77,11 +92,75 @@ def test_what_the_demo_publishes() -> None:
     assert (plan.min_seconds, plan.rounds) == (0.5, 3)
 
 
-def test_the_demo_never_passes_for_the_real_model() -> None:
-    real, demo = load_recipe(NAME), load_recipe(NAME, demo=True)
+def test_what_the_real_tagger_publishes() -> None:
+    loaded = load_recipe(NER)
+    recipe = loaded.recipe
+    assert isinstance(recipe.base, HubModel)
+    assert recipe.base.id == "elastic/distilbert-base-uncased-finetuned-conll03-english"
+    assert recipe.task == "token-classification"
+    check_labels(loaded, TAGS)
+    dataset = recipe.dataset
+    assert (dataset.path, dataset.eval_split) == ("eriktks/conll2003", "validation")
+    assert (dataset.data_keys, dataset.ref_keys) == ({"primary": "tokens"}, ("ner_tags",))
+    assert not dataset.redistributable
+    assert recipe.evaluation.metrics == ("precision", "recall", "f1", "accuracy")
+    assert recipe.gates.metric == "f1"
+    assert [v.kind for v in recipe.variants] == ["onnx-dynamic", "onnx-static", "inc-static"]
+
+
+def test_what_the_demo_of_the_tagger_publishes() -> None:
+    loaded = load_recipe(NER, demo=True)
+    recipe = loaded.recipe
+    check_labels(loaded, TAGS)
+    assert recipe.base == BuiltModel(
+        source="built", id="demo/minilm-l6-distilbert-conll03", builder="conll-ner"
+    )
+    assert (recipe.dataset.source, recipe.dataset.path) == ("built", "conll2003")
+    assert not recipe.dataset.redistributable
+    assert recipe.evaluation.samples is None
+    assert recipe.publication.repo_id == "demo/minilm-l6-distilbert-conll03-int8"
+    # All else than the time that is spent on it is the sweep of the real recipe.
+    real = load_recipe(NER).recipe.sweep
+    assert real is not None
+    assert recipe.sweep is not None
+    assert (real.time_benchmark_args.duration, recipe.sweep.time_benchmark_args.duration) == (15, 3)
+    same = recipe.sweep.model_copy(update={"time_benchmark_args": real.time_benchmark_args})
+    assert same == real
+
+
+def test_the_sweep_of_the_tagger_is_that_of_the_reference_report() -> None:
+    sweep = load_recipe(NER).recipe.sweep
+    assert sweep is not None
+    assert sweep.quantization_approach == ("dynamic", "static")
+    assert sweep.operators_to_quantize == (("Add",), ("Add", "MatMul"))
+    assert sweep.node_exclusion == (
+        (),
+        ("layernorm", "gelu", "residual", "gather", "softmax"),
+    )
+    assert sweep.per_channel == (False,)
+    assert sweep.guards == (True, False)
+    assert sweep.calibration.method == ("minmax",)
+    assert sweep.calibration.num_calibration_samples == (100,)
+    assert sweep.framework_args.opset == (None,)
+    assert sweep.framework_args.optimization_level == (0,)
+    assert (sweep.batch_sizes, sweep.input_lengths) == ((1, 4, 8), (32, 64, 128))
+
+
+def test_the_sweep_of_the_classifier() -> None:
+    sweep = load_recipe(NAME, demo=True).recipe.sweep
+    assert sweep is not None
+    assert sweep.operators_to_quantize == (("MatMul", "Gemm"), ("MatMul", "Gemm", "Gather"))
+    assert sweep.node_exclusion == (("attention-matmul",),)
+    assert sweep.per_channel == (True, False)
+    assert sweep.time_benchmark_args.duration == 2
+
+
+@pytest.mark.parametrize("name", [NAME, NER])
+def test_the_demo_never_passes_for_the_real_model(name: str) -> None:
+    real, demo = load_recipe(name), load_recipe(name, demo=True)
     content = demo.recipe.model_dump(exclude={"name"})
     for path, text in (*_texts(content), ("notes", demo.notes)):
-        assert not re.search(r"distilbert[- ]base|sst-?2", text, re.IGNORECASE), path
+        assert not re.search(REAL[name], text, re.IGNORECASE), path
     said = (
         " ".join(demo.recipe.card.data.datasets.split()) if demo.recipe.card.data.datasets else ""
     )
@@ -90,12 +169,26 @@ def test_the_demo_never_passes_for_the_real_model() -> None:
     # Nothing that was said about the real model is left standing for the demo by accident.
     both = dict(_texts(real.recipe.card.model_dump()))
     same = {p for p, t in _texts(demo.recipe.card.model_dump()) if both.get(p) == t}
-    assert same == {".details.date"}
+    assert same == SHARED[name]
+
+
+def test_the_words_of_the_taggers_demo_are_true_to_its_builder() -> None:
+    from hubkit.demo.conll_ner import HOW
+    from hubkit.demo.materials import CONLL, MINILM
+
+    loaded = load_recipe(NER, demo=True)
+    data = loaded.recipe.card.data
+    assert HOW.epochs == 1
+    assert f"in one pass over {HOW.rows:,} sentences" in " ".join(loaded.notes.split())
+    assert f"on the {HOW.rows:,} sentences of the training split" in (data.datasets or "")
+    assert f"package {CONLL.package} {CONLL.version}" in (data.datasets or "")
+    assert f"package {MINILM.package} {MINILM.version}" in (data.motivation or "")
 
 
 @pytest.mark.parametrize("demo", [False, True])
-def test_the_bibtex_parses(demo: bool) -> None:
-    bibtex = load_recipe(NAME, demo=demo).recipe.card.bibtex
+@pytest.mark.parametrize("name", [NAME, NER])
+def test_the_bibtex_parses(name: str, demo: bool) -> None:
+    bibtex = load_recipe(name, demo=demo).recipe.card.bibtex
     assert bibtex is not None
     entry = re.compile(
         r"@(\w+)\{([\w:-]+),\n((?:\s+\w+ = \{(?:[^{}]|\{[^{}]*\})*\},\n)+)\}\n?", re.MULTILINE
@@ -106,7 +199,8 @@ def test_the_bibtex_parses(demo: bool) -> None:
 
 
 @pytest.mark.parametrize("demo", [False, True])
-def test_no_measured_number_is_in_the_prose(demo: bool) -> None:
-    card = load_recipe(NAME, demo=demo).recipe.card.model_dump(exclude={"bibtex"})
+@pytest.mark.parametrize("name", [NAME, NER])
+def test_no_measured_number_is_in_the_prose(name: str, demo: bool) -> None:
+    card = load_recipe(name, demo=demo).recipe.card.model_dump(exclude={"bibtex"})
     for path, text in _texts(card):
         assert not re.search(r"\b0\.\d{2,}|\d+ ?%|\d+(\.\d+)? ?(ms|MB)\b", text), path

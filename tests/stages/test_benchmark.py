@@ -32,6 +32,7 @@ from hubkit.stages.benchmark import (
     schedule,
     timing_point,
 )
+from hubkit.stages.benchmark_journal import read_journal
 from hubkit.stages.benchmark_worker import Load, Measure, Ready, TokenIds, model_inputs
 from hubkit.store import Store
 from tests.stages.onnx_models import PAD, VOCABULARY, make_variant
@@ -320,3 +321,48 @@ def test_a_schedule_does_not_keep_one_order() -> None:
     steps = schedule(("a", "b", "c"), QUICK, seed=13)
     orders = {tuple(s.variant for s in steps[at : at + 3]) for at in range(0, len(steps), 3)}
     assert len(orders) > 3
+
+
+class _Stopped(Exception):
+    """The test's own kill."""
+
+
+def test_a_killed_benchmark_goes_on_where_it_was(
+    ctx: Context, variants: tuple[Variant, ...], tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    visits = 3 * 4 * 3  # rounds, points, variants
+    told: list[tuple[str, int]] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        if (what, done) == ("measuring", 7):
+            raise _Stopped
+
+    def listen(what: str, done: int, total: int) -> None:
+        told.append((what, done))
+
+    def given() -> BenchmarkInput:
+        return BenchmarkInput(
+            variants=variants, plan=QUICK, machine=machine_info(), max_positions=64
+        )
+
+    with pytest.raises(_Stopped):
+        benchmark(given(), Context(ctx.store, ctx.scratch, stop, journal=journal))
+    assert len(read_journal(journal)) == 7
+    with journal.open("ab") as file:
+        file.write(b'{"kind": "measured", "laten')  # cut in the middle of a line
+    before = [m.latencies_ns for m in read_journal(journal)]
+    (tmp_path / "again").mkdir()
+    second = Context(ctx.store, tmp_path / "again", listen, journal=journal)
+    timings = benchmark(given(), second).timings
+    assert next(done for what, done in told if what == "measuring") == 7
+    whole = read_journal(journal)
+    assert len(whole) == visits
+    assert [m.latencies_ns for m in whole[:7]] == before
+    for timing in timings:
+        assert all(len(p.round_means_ms) == 3 for p in timing.points)
+    # With nothing left to measure no process is started.
+    assert (
+        benchmark(given(), Context(ctx.store, tmp_path / "none", journal=journal)).timings
+        == timings
+    )

@@ -167,7 +167,9 @@ def test_predictions_of_other_rows_are_an_error(store: Store) -> None:
 
 
 def test_a_head_with_other_labels_is_an_error(store: Store) -> None:
-    with pytest.raises(ModelError, match=r"int8 gives logits of shape \[8, 3\] for the 2 labels"):
+    with pytest.raises(
+        ModelError, match=r"int8: logits of shape \[8, 3\] for 8 rows and the 2 labels"
+    ):
         _evaluate(store, {"fp32": FP32, "int8": [[0, 0, 1]] * 8})
 
 

@@ -67,6 +67,20 @@ def test_the_same_input_gives_the_same_record(base: BaseModelInfo, store: Store)
     assert records[0] == records[1]
 
 
+def test_an_opset_asked_for_is_in_the_graph_and_in_the_name(
+    base: BaseModelInfo, store: Store
+) -> None:
+    made = {}
+    for opset in (11, 14):
+        with store.scratch() as scratch:
+            made[opset] = export(ExportInput(base=base, opset=opset), Context(store, scratch))
+        assert made[opset].name == f"onnx-fp32-opset{opset}"
+        assert made[opset].opset == opset
+    assert made[11].artifact != made[14].artifact
+    with store.scratch() as scratch, pytest.raises(ModelError, match="opset 99 cannot be written"):
+        export(ExportInput(base=base, opset=99), Context(store, scratch))
+
+
 def test_the_stage_is_found_by_its_name() -> None:
     assert find_stage("export") is export
 

@@ -387,7 +387,7 @@ def test_a_column_that_is_not_text(tmp_path: Path) -> None:
 def test_labels_that_are_lists(tmp_path: Path) -> None:
     columns: Table = {"sentence": ["a", "b"], "label": [[0, 1], [1]]}
     folder = _write(tmp_path / "d", validation=columns)
-    with pytest.raises(DataError, match="holds lists, not one label a row"):
+    with pytest.raises(DataError, match="holds lists of int64, not one label a row"):
         _local(folder, tmp_path / "store")
 
 
@@ -434,3 +434,145 @@ def test_the_recipe_of_the_dataset_has_one_place_in_the_store(tmp_path: Path) ->
     _local(folder, tmp_path / "store")
     left = {p.name for p in (tmp_path / "store").rglob("*") if p.is_file()}
     assert left == {"eval.parquet"}
+
+
+TAGS = ["O", "B-PER", "I-PER"]
+NER: dict[str, object] = {
+    "task": "token-classification",
+    "data_keys": {"primary": "tokens"},
+    "ref_keys": ("ner_tags",),
+    "labels": {name: name for name in TAGS},
+    "model_labels": ("O", "I-PER", "B-PER"),
+}
+QA: dict[str, object] = {
+    "task": "question-answering",
+    "data_keys": {"question": "q", "context": "c"},
+    "ref_keys": ("answers",),
+    "labels": {},
+    "model_labels": (),
+}
+
+
+def _sentences(tags: list[object], *, words: list[object] | None = None) -> Table:
+    return {"tokens": words or [["Ada", "Lim", "won"], ["She", "won"]], "ner_tags": tags}
+
+
+def _tagged(folder: Path, split: str, columns: Table) -> Path:
+    """A dataset folder whose tags have class names, as CoNLL-2003 has them on the Hub."""
+    from datasets import ClassLabel, Features, Sequence, Value
+    from datasets import Dataset as Rows
+
+    kinds = {"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=TAGS))}
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    rows = Rows.from_dict(columns, features=Features(kinds))
+    rows.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tags", "labels"),
+    [
+        ([["B-PER", "I-PER", "O"], ["O", "O"]], {name: name for name in TAGS}),
+        ([[1, 2, 0], [0, 0]], {"0": "O", "1": "B-PER", "2": "I-PER"}),
+    ],
+    ids=["names", "numbers"],
+)
+def test_labels_of_words(tmp_path: Path, tags: list[object], labels: dict[str, str]) -> None:
+    folder = _write(tmp_path / "d", validation=_sentences(tags))
+    found, rows = _local(folder, tmp_path / "store", **{**NER, "labels": labels})
+    assert rows["eval"] == {
+        "primary": [["Ada", "Lim", "won"], ["She", "won"]],
+        "label": [[2, 1, 0], [0, 0]],
+    }
+    assert found.label_counts == {"O": 3, "I-PER": 1, "B-PER": 1}
+    assert found.eval_rows == 2
+
+
+@pytest.mark.parametrize("labels", [{n: n for n in TAGS}, {str(i): n for i, n in enumerate(TAGS)}])
+def test_class_names_of_words(tmp_path: Path, labels: dict[str, str]) -> None:
+    folder = _tagged(tmp_path / "d", "validation", _sentences([[1, 2, 0], [0, 0]]))
+    _, rows = _local(folder, tmp_path / "store", **{**NER, "labels": labels})
+    assert rows["eval"]["label"] == [[2, 1, 0], [0, 0]]
+
+
+def test_calibration_on_words_needs_no_labels(tmp_path: Path) -> None:
+    folder = _tagged(tmp_path / "d", "validation", _sentences([[0, 0, 0], [0, 0]]))
+    words: list[object] = [["She", "won"], ["Nobody"], ["No", "one"], []]
+    _tagged(folder, "train", _sentences([[-1, -1], [2], [0, 0], []], words=words))
+    found, rows = _local(folder, tmp_path / "store", **NER, calibration_rows=9)
+    assert set(rows["calibration"]) == {"primary"}
+    assert sorted(map(str, rows["calibration"]["primary"])) == sorted(map(str, words[1:]))
+    assert found.calibration_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (_sentences([[0, 0, 0], [0]]), "has 2 words and 1 labels in row 1"),
+        (_sentences([[0, 0, 0], [0, 7]]), "value 7, first in row 1, 1 words in all"),
+        (_sentences([[0, 0, 0], [-1, -1]]), r"2 words without a label \(-1, first in row 1\)"),
+        (_sentences([[0, 0, 0], None]), r"a row without labels \(null\), row 1"),
+        (_sentences([[0, None, 0], [0, 0]]), r"1 words without a label \(null, first in row 0"),
+        (
+            _sentences([[0, 0], [0]], words=[["a", None], ["b"]]),
+            r"1 rows without text \(null\), first in row 0",
+        ),
+        (_sentences([0, 1]), "column ner_tags .* holds int64, not a list of labels a row"),
+        (_sentences([[0], [0]], words=["a", "b"]), "tokens .* holds string, not lists of words"),
+    ],
+    ids=["lengths", "unknown", "hidden", "null row", "null label", "null word", "flat", "text"],
+)
+def test_words_and_labels_that_do_not_fit(tmp_path: Path, columns: Table, said: str) -> None:
+    folder = _write(tmp_path / "d", validation=columns)
+    labels = {"0": "O", "1": "B-PER", "2": "I-PER"}
+    with pytest.raises(DataError, match=said) as caught:
+        _local(folder, tmp_path / "store", **{**NER, "labels": labels})
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"text": ["Oslo", "in Oslo"], "answer_start": [3, 0]}, {"text": [], "answer_start": []}],
+        [[{"text": "Oslo", "answer_start": 3}, {"text": "in Oslo", "answer_start": 0}], []],
+        [["Oslo", "in Oslo"], []],
+    ],
+    ids=["squad", "a struct an answer", "lists"],
+)
+def test_answers(tmp_path: Path, answers: list[object]) -> None:
+    columns: Table = {"q": ["Where?", "Why?"], "c": ["in Oslo", "it rains"], "answers": answers}
+    folder = _write(tmp_path / "d", train=columns, validation=columns)
+    found, rows = _local(folder, tmp_path / "store", **QA)
+    assert rows["eval"] == {
+        "question": ["Where?", "Why?"],
+        "context": ["in Oslo", "it rains"],
+        "answers": [["Oslo", "in Oslo"], []],
+    }
+    assert found.label_counts == {}
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([["Oslo"], None], r"a row without answers \(null\), row 1"),
+        (["Oslo", "rain"], "holds string, not a list of texts a row"),
+        ([[1], [2]], "holds lists of int64, not a list of texts a row"),
+    ],
+)
+def test_answers_of_another_form(tmp_path: Path, answers: list[object], said: str) -> None:
+    columns: Table = {"q": ["Where?", "Why?"], "c": ["in Oslo", "it rains"], "answers": answers}
+    folder = _write(tmp_path / "d", validation=columns)
+    with pytest.raises(DataError, match=said) as caught:
+        _local(folder, tmp_path / "store", **QA)
+    assert caught.value.hint
+
+
+def test_texts_without_a_reference(tmp_path: Path) -> None:
+    folder = _write(
+        tmp_path / "d", train={"sentence": ["x", "y"]}, validation={"sentence": ["a", "b"]}
+    )
+    given = {"task": "feature-extraction", "ref_keys": (), "labels": {}, "model_labels": ()}
+    found, rows = _local(folder, tmp_path / "store", **given, calibration_rows=2)
+    assert rows["eval"] == {"primary": ["a", "b"]}
+    assert set(rows["calibration"]) == {"primary"}
+    assert (found.label_counts, found.calibration_rows) == ({}, 2)

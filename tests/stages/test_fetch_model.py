@@ -17,11 +17,11 @@ from hubkit.hub.server.embedded import EmbeddedHub
 from hubkit.records import BaseModelInfo, Source
 from hubkit.stage import Context
 from hubkit.stages.fetch_model import FetchModelInput, fetch_model
-from hubkit.stages.model_config import read_config, task_of
+from hubkit.stages.model_config import read_config, task_of, without_head
 from hubkit.stages.model_files import digest_of_model
 from hubkit.stages.push import PushInput, push
 from hubkit.store import Store
-from tests.tiny import make_tiny_model
+from tests.tiny import ENTITIES, make_tiny_model
 
 TOKEN = "hf_owner_token"
 
@@ -293,3 +293,45 @@ def test_heads_are_told_apart() -> None:
     assert task_of("RobertaForSequenceClassification") == "text-classification"
     assert task_of("GPT2LMHeadModel") == "text-generation"
     assert task_of("Unheard") is None
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("token-classification", ENTITIES), ("question-answering", ()), ("feature-extraction", ())],
+)
+def test_models_of_other_tasks(tmp_path: Path, task: str, labels: tuple[str, ...]) -> None:
+    folder = make_tiny_model(tmp_path / "model", task=task)
+    config = read_config(folder / "config.json", "me/model", task)  # type: ignore[arg-type]
+    assert config.labels == labels
+    with pytest.raises(ModelError, match="the recipe's task is text-classification"):
+        read_config(folder / "config.json", "me/model", "text-classification")
+
+
+def test_any_model_gives_vectors_without_its_head(model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    source = Source(
+        kind="model", source="local", id="m", revision="local", sha=digest_of_model(model)
+    )
+    given = FetchModelInput(source=source, task="feature-extraction", path=str(model))
+    store = Store(tmp_path / "store")
+    with store.scratch() as scratch:
+        info = fetch_model(given, Context(store, scratch))
+    assert (info.architecture, info.labels) == ("DistilBertModel", ())
+    folder = store.path(info.artifact)
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["DistilBertModel"]
+    _, found = AutoModel.from_pretrained(folder, output_loading_info=True)
+    assert found["missing_keys"] == []
+
+
+@pytest.mark.parametrize(
+    ("architecture", "bare"),
+    [
+        ("BertForMaskedLM", "BertModel"),
+        ("XLMRobertaForSequenceClassification", "XLMRobertaModel"),
+        ("GPT2LMHeadModel", "GPT2Model"),
+        ("MPNetModel", "MPNetModel"),
+    ],
+)
+def test_the_class_below_a_head(architecture: str, bare: str) -> None:
+    assert without_head(architecture) == bare

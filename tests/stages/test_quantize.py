@@ -19,6 +19,7 @@ from hubkit.recipe import (
 )
 from hubkit.records import BaseModelInfo, CalibrationInfo, Encoded, Variant
 from hubkit.stage import Context, find_stage
+from hubkit.stages.calibrate import ActivationStatistics, CalibrateInput, calibrate
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
 from hubkit.stages.quantize import QuantizeInput, quantize
 from hubkit.store import Store
@@ -60,12 +61,34 @@ class World:
             input_names=("input_ids", "attention_mask"),
         )
 
-    def quantize(self, spec: VariantSpec, *, calibrated: bool = True) -> Variant:
+    def calibrate(self, spec: OnnxStatic, *more: str) -> ActivationStatistics:
+        """For the operators of the spec, and those of other variants."""
+        given = CalibrateInput(
+            fp32=self.onnx,
+            encoded=self.encoded,
+            num_samples=spec.calibration.num_samples,
+            batch_size=spec.calibration.batch_size,
+            operators=(*spec.operators_to_quantize, *more),
+            split="train",
+        )
+        with self.store.scratch() as scratch:
+            return calibrate(given, Context(self.store, scratch))
+
+    def quantize(
+        self,
+        spec: VariantSpec,
+        *,
+        calibrated: bool = True,
+        statistics: ActivationStatistics | None = None,
+    ) -> Variant:
+        if calibrated and isinstance(spec, OnnxStatic):
+            statistics = statistics or self.calibrate(spec)
         given = QuantizeInput(
             base=self.base,
             fp32=self.onnx if spec.kind.startswith("onnx") else self.torch,
             spec=spec,
-            calibration=self.encoded if calibrated else None,
+            statistics=statistics,
+            calibration=self.encoded if calibrated and isinstance(spec, IncStatic) else None,
             split="train",
         )
         with self.store.scratch() as scratch:
@@ -113,6 +136,34 @@ def test_calibration_rows_decide_the_ranges(world: World) -> None:
     few = world.quantize(OnnxStatic(kind="onnx-static", calibration=Calibration(num_samples=1)))
     all_rows = world.quantize(OnnxStatic(kind="onnx-static"))
     assert few.artifact != all_rows.artifact
+
+
+def test_one_calibration_serves_every_method_and_choice_of_operators(world: World) -> None:
+    """And a variant is what it would be with a calibration of its own."""
+    specs = [
+        OnnxStatic(kind="onnx-static", calibration=Calibration(method="minmax")),
+        OnnxStatic(kind="onnx-static", calibration=Calibration(method="percentile", percentile=99)),
+        OnnxStatic(
+            kind="onnx-static", operators_to_quantize=("Add",), node_exclusion=(), guards=False
+        ),
+    ]
+    shared = world.calibrate(specs[0], "Add", "Softmax")
+    made = [world.quantize(spec, statistics=shared) for spec in specs]
+    assert len({one.artifact.digest for one in made}) == len(specs)
+    assert [one.artifact for one in made] == [world.quantize(spec).artifact for spec in specs]
+
+
+def test_statistics_of_other_operators_are_an_error(world: World) -> None:
+    statistics = world.calibrate(OnnxStatic(kind="onnx-static"))
+    spec = OnnxStatic(kind="onnx-static", operators_to_quantize=("Add",))
+    with pytest.raises(DataError, match="Add, whose tensors were not watched"):
+        world.quantize(spec, statistics=statistics)
+
+
+def test_nothing_to_quantize_is_the_fp32_model(world: World) -> None:
+    made = world.quantize(OnnxDynamic(kind="onnx-dynamic", operators_to_quantize=("Add",)))
+    assert made.nodes_quantized == 0
+    assert made.artifact == world.onnx.artifact
 
 
 def test_neural_compressor_static(world: World) -> None:

@@ -12,11 +12,11 @@ from hubkit.hub.retry import Retry
 from hubkit.hub.server.embedded import EmbeddedHub
 from hubkit.lock import tool_versions
 from hubkit.recipe import Base, BuiltModel, DatasetSpec, HubModel, LocalModel
-from hubkit.records import Lock
+from hubkit.records import Lock, Source
 from hubkit.stage import Context
 from hubkit.stages import hub_source
 from hubkit.stages.push import PushInput, push
-from hubkit.stages.resolve import ResolveInput, resolve
+from hubkit.stages.resolve import ResolveInput, digest_of_data, resolve
 from hubkit.store import Store
 from tests.tiny import make_tiny_model
 
@@ -108,6 +108,36 @@ def test_what_hubkit_built_says_from_what(hub: EmbeddedHub, tmp_path: Path) -> N
     assert (lock.base.source, lock.base.origin) == ("built", "made of clay")
     assert (lock.dataset.source, lock.dataset.origin) == ("built", "made of sand")
     assert lock.demo
+    assert len(lock.base.sha) == 40
+
+
+def test_a_built_dataset_that_is_on_no_hub(hub: EmbeddedHub, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.scratch() as scratch:
+        (scratch / "rows").mkdir()
+        (scratch / "rows" / "README.md").write_text("---\nlicense: other\n---\nRows\n")
+        (scratch / "rows" / "train.csv").write_text("text,label\nfine,1\n")
+        rows = store.adopt(scratch / "rows")
+    given = ResolveInput(
+        base=BuiltModel(id="ana/model", builder="conll-ner"),
+        dataset=DatasetSpec(source="built", path="sentences", **KEYS),
+        recipe_digest=DIGEST,
+        folder=str(tmp_path),
+        dataset_origin="made of sand",
+        stored_dataset=rows,
+    )
+    lock = resolve(given, Context(store, tmp_path, endpoint=hub.endpoint, token=OWNER))
+    assert lock.dataset == Source(
+        kind="dataset",
+        source="built",
+        id="sentences",
+        revision="local",
+        sha=rows.digest,
+        license="other",
+        url=None,
+        origin="made of sand",
+    )
+    assert digest_of_data(store.path(rows)) == lock.dataset.sha  # as for a local dataset
     assert len(lock.base.sha) == 40
 
 

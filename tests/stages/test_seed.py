@@ -47,6 +47,7 @@ def test_both_are_public_repositories_of_one_commit_each(hub: EmbeddedHub, tmp_p
     store = Store(tmp_path / "store")
     done = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
     anyone = HfApi(hub.endpoint, token=False)
+    assert done.dataset is not None
     assert anyone.model_info(MODEL).sha == done.model.commit
     assert anyone.dataset_info(DATASET).sha == done.dataset.commit
     assert done.model.made_commit
@@ -64,6 +65,8 @@ def test_seeding_again_changes_nothing(hub: EmbeddedHub, tmp_path: Path) -> None
     one = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
     hub.requests.clear()
     two = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    assert one.dataset is not None
+    assert two.dataset is not None
     assert (two.model.commit, two.dataset.commit) == (one.model.commit, one.dataset.commit)
     assert not two.model.made_commit
     assert not two.dataset.made_commit
@@ -75,7 +78,18 @@ def test_another_model_is_one_more_commit(hub: EmbeddedHub, tmp_path: Path) -> N
     one = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
     two = seed_hub(hub.endpoint, TOKEN, _built(store, "others"), MODEL, DATASET, store)
     assert two.model.commit != one.model.commit
+    assert one.dataset is not None
+    assert two.dataset is not None
     assert two.dataset.commit == one.dataset.commit
+
+
+def test_a_dataset_that_is_not_public_stays_here(hub: EmbeddedHub, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    built = _built(store).model_copy(update={"dataset_public": False})
+    done = seed_hub(hub.endpoint, TOKEN, built, MODEL, DATASET, store)
+    assert done.dataset is None
+    assert HfApi(hub.endpoint, token=False).model_info(MODEL).sha == done.model.commit
+    assert not HfApi(hub.endpoint, token=TOKEN).repo_exists(DATASET, repo_type="dataset")
 
 
 def test_without_a_known_token_nothing_is_pushed(hub: EmbeddedHub, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _both(tmp_path: Path, world: World) -> dict[str, bytes]:
 
     def logits(text: str) -> dict[str, tuple[float, ...]]:
         total = float(arrays(text)["input_ids"].sum())
-        pytorch = tuple(session.run(arrays(text))[0].tolist())
+        pytorch = tuple(session.run(arrays(text))["logits"][0].tolist())
         return {"onnx": (total, -total), "pytorch": pytorch}
 
     recorded = tuple(

@@ -6,15 +6,24 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from transformers import AutoTokenizer
 
 from hubkit.errors import ModelError
 from hubkit.tasks.tokenizing import DirectTokenizer, TransformersTokenizer, load_tokenizer
+from tests.tasks.models import make_byte_tokenizer
 from tests.tiny import SENTENCES
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from hubkit.tasks.base import Tokenizer
+
+Words = Sequence[list[str]]
 ODD = (
     "",
     "   ",
@@ -27,6 +36,7 @@ ODD = (
     "good " * 100,
 )
 TEXTS = (*SENTENCES, *ODD)
+WORDS = ([], [""], ["\u200b", "good"], ["don't", "New York", "x" * 30], *(t.split() for t in TEXTS))
 PAIRS = tuple(zip(TEXTS, reversed(TEXTS), strict=True))
 
 
@@ -54,6 +64,29 @@ def _same(folder: Path, max_length: int = 12) -> None:
         assert [list(row) for row in found.ids] == expected["input_ids"]
         assert [list(row) for row in found.token_types] == expected["token_type_ids"]
         assert found.truncated == sum(len(row) > max_length for row in whole)
+
+    _same_words(ours, theirs, max_length)
+
+
+def _same_words(
+    ours: Tokenizer, theirs: PreTrainedTokenizerBase, max_length: int, *, words: Words = WORDS
+) -> None:
+    found = ours.words(words, max_length=max_length)
+    options = {"is_split_into_words": True, "return_token_type_ids": True}
+    expected = theirs(list(words), truncation=True, max_length=max_length, **options)
+    whole = theirs(list(words), **options)
+    assert [list(row) for row in found.ids] == expected["input_ids"]
+    assert [list(row) for row in found.token_types] == expected["token_type_ids"]
+    assert found.truncated == sum(len(row) > max_length for row in whole["input_ids"])
+    for row in range(len(words)):
+        full, cut = whole.word_ids(row), expected.word_ids(row)
+        known = list(found.word_ids[row])
+        assert all(a in (b, None) for a, b in zip(known, cut, strict=True))
+        # A word is there if its first token is, and then with all tokens that are left of it.
+        for word in set(full) - {None}:
+            left = theirs.truncation_side == "left"
+            kept = cut.count(word) == full.count(word) if left else word in cut
+            assert known.count(word) == (cut.count(word) if kept else 0)
 
 
 @pytest.mark.parametrize("max_length", [4, 12, 64])
@@ -84,6 +117,25 @@ def test_padding_and_truncation_left_in_the_file_are_ignored(
 def test_truncation_on_the_left(distilbert: Path, tmp_path: Path) -> None:
     folder = _changed(distilbert, tmp_path / "model", truncation_side="left")
     assert isinstance(load_tokenizer(folder), DirectTokenizer)
+    _same(folder)
+
+
+def test_a_tokenizer_that_takes_no_words_says_why(tmp_path: Path) -> None:
+    tokenizer = TransformersTokenizer(
+        AutoTokenizer.from_pretrained(make_byte_tokenizer(tmp_path / "bpe", list(SENTENCES)))
+    )
+    with pytest.raises(ModelError, match="cannot take words") as caught:
+        tokenizer.words([["good"]], max_length=8)
+    assert "add_prefix_space" in caught.value.hint
+    able = AutoTokenizer.from_pretrained(tmp_path / "bpe", add_prefix_space=True)
+    words = [words for words in WORDS if words]
+    _same_words(TransformersTokenizer(able), able, 12, words=words)
+
+
+def test_truncation_on_the_left_by_autotokenizer(distilbert: Path, tmp_path: Path) -> None:
+    settings = {"truncation_side": "left", "do_lower_case": False}
+    folder = _changed(distilbert, tmp_path / "model", **settings)
+    assert isinstance(load_tokenizer(folder), TransformersTokenizer)
     _same(folder)
 
 

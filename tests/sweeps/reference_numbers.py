@@ -1,0 +1,122 @@
+"""Example values: the report that optimum's sweep made of a DistilBERT fine-tuned on CoNLL-2003.
+
+Measured by others, on one ml.g4dn.2xlarge; here they only stand for what a sweep may find.
+"""
+
+from __future__ import annotations
+
+# model -> precision, recall, f1, accuracy
+METRICS: dict[str, tuple[float, float, float, float]] = {
+    "pytorch-fp32": (0.936, 0.944, 0.94, 0.988),
+    "dynamic-add": (0.936, 0.944, 0.94, 0.988),
+    "dynamic-add-excluded": (0.936, 0.944, 0.94, 0.988),
+    "dynamic-add-matmul": (0.934, 0.942, 0.938, 0.988),
+    "dynamic-add-matmul-excluded": (0.934, 0.942, 0.938, 0.988),
+    "static-add": (0.05, 0.16, 0.076, 0.311),
+    "static-add-excluded": (0.909, 0.93, 0.919, 0.986),
+    "static-add-matmul": (0.065, 0.243, 0.103, 0.357),
+    "static-add-matmul-excluded": (0.904, 0.921, 0.912, 0.984),
+}
+
+# batch size, input length -> model -> mean latency in ms, sequences a second
+TIMES: dict[tuple[int, int], dict[str, tuple[float, float]]] = {
+    (1, 32): {
+        "pytorch-fp32": (32.9, 30.4),
+        "dynamic-add": (14.17, 70.6),
+        "dynamic-add-excluded": (14.73, 67.93),
+        "dynamic-add-matmul": (7.68, 130.33),
+        "dynamic-add-matmul-excluded": (7.03, 142.2),
+        "static-add": (18.77, 53.33),
+        "static-add-excluded": (19.0, 52.67),
+        "static-add-matmul": (10.58, 94.6),
+        "static-add-matmul-excluded": (8.2, 121.93),
+    },
+    (1, 64): {
+        "pytorch-fp32": (59.15, 16.93),
+        "dynamic-add": (24.1, 41.53),
+        "dynamic-add-excluded": (29.87, 33.53),
+        "dynamic-add-matmul": (12.6, 79.4),
+        "dynamic-add-matmul-excluded": (13.6, 73.53),
+        "static-add": (31.68, 31.6),
+        "static-add-excluded": (32.96, 30.4),
+        "static-add-matmul": (19.02, 52.6),
+        "static-add-matmul-excluded": (16.08, 62.2),
+    },
+    (1, 128): {
+        "pytorch-fp32": (55.2, 18.13),
+        "dynamic-add": (56.68, 17.67),
+        "dynamic-add-excluded": (53.26, 18.8),
+        "dynamic-add-matmul": (26.7, 37.47),
+        "dynamic-add-matmul-excluded": (25.72, 38.93),
+        "static-add": (61.64, 16.27),
+        "static-add-excluded": (62.7, 16.0),
+        "static-add-matmul": (37.95, 26.4),
+        "static-add-matmul-excluded": (31.75, 31.53),
+    },
+    (4, 32): {
+        "pytorch-fp32": (70.41, 14.27),
+        "dynamic-add": (43.87, 22.8),
+        "dynamic-add-excluded": (55.16, 18.13),
+        "dynamic-add-matmul": (21.44, 46.67),
+        "dynamic-add-matmul-excluded": (22.67, 44.13),
+        "static-add": (66.03, 15.2),
+        "static-add-excluded": (59.31, 16.87),
+        "static-add-matmul": (34.45, 29.07),
+        "static-add-matmul-excluded": (27.83, 36.0),
+    },
+    (4, 64): {
+        "pytorch-fp32": (117.71, 8.53),
+        "dynamic-add": (82.46, 12.13),
+        "dynamic-add-excluded": (107.02, 9.4),
+        "dynamic-add-matmul": (43.27, 23.13),
+        "dynamic-add-matmul-excluded": (43.93, 22.8),
+        "static-add": (102.09, 9.8),
+        "static-add-excluded": (92.5, 10.87),
+        "static-add-matmul": (57.85, 17.33),
+        "static-add-matmul-excluded": (54.7, 18.33),
+    },
+    (4, 128): {
+        "pytorch-fp32": (220.69, 4.53),
+        "dynamic-add": (163.62, 6.13),
+        "dynamic-add-excluded": (171.79, 5.87),
+        "dynamic-add-matmul": (81.68, 12.27),
+        "dynamic-add-matmul-excluded": (94.33, 10.67),
+        "static-add": (201.88, 5.0),
+        "static-add-excluded": (211.89, 4.73),
+        "static-add-matmul": (135.06, 7.47),
+        "static-add-matmul-excluded": (94.05, 10.67),
+    },
+    (8, 32): {
+        "pytorch-fp32": (106.46, 9.47),
+        "dynamic-add": (94.18, 10.67),
+        "dynamic-add-excluded": (92.08, 10.87),
+        "dynamic-add-matmul": (43.33, 23.13),
+        "dynamic-add-matmul-excluded": (42.35, 23.67),
+        "static-add": (98.82, 10.13),
+        "static-add-excluded": (111.36, 9.0),
+        "static-add-matmul": (64.56, 15.53),
+        "static-add-matmul-excluded": (44.74, 22.4),
+    },
+    (8, 64): {
+        "pytorch-fp32": (165.67, 6.07),
+        "dynamic-add": (209.28, 4.8),
+        "dynamic-add-excluded": (163.75, 6.13),
+        "dynamic-add-matmul": (87.88, 11.4),
+        "dynamic-add-matmul-excluded": (87.71, 11.47),
+        "static-add": (193.01, 5.2),
+        "static-add-excluded": (224.5, 4.47),
+        "static-add-matmul": (130.39, 7.73),
+        "static-add-matmul-excluded": (86.9, 11.53),
+    },
+    (8, 128): {
+        "pytorch-fp32": (391.16, 2.6),
+        "dynamic-add": (325.03, 3.13),
+        "dynamic-add-excluded": (323.94, 3.13),
+        "dynamic-add-matmul": (154.52, 6.53),
+        "dynamic-add-matmul-excluded": (183.35, 5.47),
+        "static-add": (397.74, 2.53),
+        "static-add-excluded": (493.0, 2.07),
+        "static-add-matmul": (225.09, 4.47),
+        "static-add-matmul-excluded": (205.59, 4.87),
+    },
+}
