@@ -139,7 +139,7 @@ def compare(
         changed = f", and {flips} of {len(samples)} predictions differ" if classes else ""
         raise VerifyError(
             f"{_FILES[format_]} as loaded from the Hub does not predict what was recorded: the"
-            f" logits of evaluation row {worst_row} differ by {worst:.3g} (at most"
+            f" logits of recorded row {worst_row} differ by {worst:.3g} (at most"
             f" {TOLERANCE[format_]:g} is right){changed}",
             hint="The weights, the tokenizer or the library versions are not those of the"
             " measurement: compare with lock.json, and publish again. INT8 kernels of another CPU"

@@ -40,11 +40,11 @@ def swept(world: World, *options: str) -> SweepReport:
     return SweepReport.model_validate(done.json()["results"])
 
 
-def test_a_sweep(fresh: World, tmp_path: Path) -> None:
-    declare(fresh)
+def test_a_sweep(warm: World, tmp_path: Path) -> None:
+    declare(warm)
     folder = tmp_path / "report"
-    done = fresh.hubkit(
-        "sweep", str(fresh.folder), "-o", str(folder), "--publish", "--repo-id", fresh.repo
+    done = warm.hubkit(
+        "sweep", str(warm.folder), "-o", str(folder), "--publish", "--repo-id", warm.repo
     )
     assert done.code == 0, done.err
     assert all(
@@ -97,59 +97,59 @@ def test_a_sweep(fresh: World, tmp_path: Path) -> None:
     assert len(report.noise) == 2
 
     # Published as it is, whole, and verified.
-    assert set(fresh.api().list_repo_files(fresh.repo)) >= FILES
-    assert fresh.file("results.json") == (folder / "results.json").read_bytes()
-    again = fresh.hubkit("verify", fresh.repo)
+    assert set(warm.api().list_repo_files(warm.repo)) >= FILES
+    assert warm.file("results.json") == (folder / "results.json").read_bytes()
+    again = warm.hubkit("verify", warm.repo)
     assert again.code == 0, again.err
     head = (folder / "README.md").read_text().split("\n---\n")[1]
     assert head.lstrip().startswith("**task**: `text-classification`")
 
     # The same again is a look-up: nothing is computed and nothing is pushed.
-    once_more = fresh.hubkit(
+    once_more = warm.hubkit(
         "sweep",
-        str(fresh.folder),
+        str(warm.folder),
         "-o",
         str(folder),
         "--publish",
         "--repo-id",
-        fresh.repo,
+        warm.repo,
         "--format",
         "json",
     )
     assert once_more.code == 0, once_more.err
     assert once_more.ran() <= {"resolve", "select", "sweep-report", "push"}
-    assert fresh.titles() == ["Publish the sweep of tiny", "initial commit"]
+    assert warm.titles() == ["Publish the sweep of tiny", "initial commit"]
     assert SweepReport.model_validate(once_more.json()["results"]) == report
 
 
-def test_publish_takes_its_variant_from_the_sweep(fresh: World) -> None:
-    declare(fresh, guards=True, operators_to_quantize=[["MatMul"], ["Add", "MatMul"]])
-    done = fresh.publish("--select-from-sweep")
+def test_publish_takes_its_variant_from_the_sweep(warm: World) -> None:
+    declare(warm, guards=True, operators_to_quantize=[["MatMul"], ["Add", "MatMul"]])
+    done = warm.publish("--select-from-sweep")
     assert done.code == 0, done.err
-    results = json.loads(fresh.file("results.json"))
-    sweep = SweepReport.model_validate_json(fresh.file("sweep.json"))
+    results = json.loads(warm.file("results.json"))
+    sweep = SweepReport.model_validate_json(warm.file("sweep.json"))
     assert results["sweep"]["configurations"] == len(sweep.rows) == 8
     selected = results["selection"]["selected"]
     assert selected == results["sweep"]["selected"]
     assert selected in {row.name for row in sweep.rows if row.same_as is None}
-    assert "from a sweep of 8 configurations" in fresh.file("README.md").decode()
+    assert "from a sweep of 8 configurations" in warm.file("README.md").decode()
     # recipe.json is the recipe as it was used, and lock.json has its digest.
     from hubkit.recipe_file import load_recipe
 
-    folder = fresh.root / "again"
+    folder = warm.root / "again"
     folder.mkdir()
-    (folder / "recipe.json").write_bytes(fresh.file("recipe.json"))
+    (folder / "recipe.json").write_bytes(warm.file("recipe.json"))
     for name in ("model", "data"):
-        (folder / name).symlink_to(fresh.folder / name)
+        (folder / name).symlink_to(warm.folder / name)
     loaded = load_recipe(str(folder / "recipe.json"))
     assert loaded.recipe.variants[0].name == selected
-    assert loaded.digest == json.loads(fresh.file("lock.json"))["recipe_digest"]
+    assert loaded.digest == json.loads(warm.file("lock.json"))["recipe_digest"]
 
 
-def test_a_killed_sweep_goes_on(fresh: World, tmp_path: Path) -> None:
-    declare(fresh, time_benchmark_args={"duration": 0.5, "warmup_runs": 1})
-    process = fresh.start("sweep", str(fresh.folder), "-o", str(tmp_path / "report"))
-    journals = fresh.home / "store" / "journals"
+def test_a_killed_sweep_goes_on(warm: World, tmp_path: Path) -> None:
+    declare(warm, time_benchmark_args={"duration": 0.5, "warmup_runs": 1})
+    process = warm.start("sweep", str(warm.folder), "-o", str(tmp_path / "report"))
+    journals = warm.home / "store" / "journals"
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         found = list(journals.glob("*.jsonl"))
@@ -161,8 +161,8 @@ def test_a_killed_sweep_goes_on(fresh: World, tmp_path: Path) -> None:
     process.communicate()
     before = next(journals.glob("*.jsonl")).read_bytes().splitlines()[:5]
     first = [json.loads(line)["latencies_ns"] for line in before]
-    done = fresh.hubkit(
-        "sweep", str(fresh.folder), "-o", str(tmp_path / "report"), "--format", "json"
+    done = warm.hubkit(
+        "sweep", str(warm.folder), "-o", str(tmp_path / "report"), "--format", "json"
     )
     assert done.code == 0, done.err
     assert done.ran() <= {"resolve", "benchmark", "sweep-report"}
@@ -200,15 +200,15 @@ def test_a_limit_is_loud_and_partial_results_stay_here(fresh: World, tmp_path: P
     assert not fresh.api().repo_exists(fresh.repo)
 
 
-def test_a_configuration_that_fails_is_a_row(fresh: World) -> None:
+def test_a_configuration_that_fails_is_a_row(warm: World) -> None:
     declare(
-        fresh,
+        warm,
         guards=True,
         operators_to_quantize=["MatMul"],
         node_exclusion=[],
         framework_args={"opset": [None, 999]},
     )
-    report = swept(fresh, "-o", str(fresh.root / "report"))
+    report = swept(warm, "-o", str(warm.root / "report"))
     failed = [row for row in report.rows if row.failed]
     assert len(report.rows) == 4
     assert [row.spec.framework_args.opset for row in failed] == [999, 999]
