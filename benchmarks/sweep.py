@@ -23,6 +23,7 @@ from hubkit.machine import machine_info
 from hubkit.paths import model_cards_dir
 from hubkit.pipeline import running
 from hubkit.records import Variant
+from hubkit.runner import Runner
 from hubkit.stages.evaluate import EvaluateInput, evaluate
 from hubkit.stages.predict import PredictInput, predict
 from hubkit.sweep_records import SweepReport
@@ -46,34 +47,34 @@ def one_after_the_other(report: SweepReport) -> list[dict[str, object]]:
     """Seconds of loading, running and scoring each model by itself, nothing looked up."""
     fp32 = next(v for v in report.baselines if v.name == "onnx-fp32")
     found = []
-    for variant in (fp32, *(row.variant for row in report.rows if row.variant)):
-        started = time.perf_counter()
-        score_alone(report, variant)
-        found.append({"variant": variant.name, "s": round(time.perf_counter() - started, 2)})
+    with running() as run:
+        run.again = frozenset({"predict", "evaluate"})
+        for variant in (fp32, *(row.variant for row in report.rows if row.variant)):
+            started = time.perf_counter()
+            score_alone(run, report, variant)
+            found.append({"variant": variant.name, "s": round(time.perf_counter() - started, 2)})
     return found
 
 
-def score_alone(report: SweepReport, variant: Variant) -> None:
-    """Predict and score one model in a process of its own that has its libraries."""
-    with running() as run:
-        run.again = frozenset({"predict", "evaluate"})
-        given = PredictInput(
-            variant=variant,
-            encoded=report.encoded,
-            batch_size=report.evaluation.batch_size,
-            cpu=machine_info().flags,
-        )
-        made = run.run(predict, given, lane="onnx")
-        wanted = EvaluateInput(
-            predictions=(made,),
-            encoded=report.encoded,
-            dataset=report.dataset,
-            task=report.task,
-            labels=report.base.labels,
-            metrics=report.evaluation.metrics,
-            gate_metric=report.evaluation.metrics[0],
-        )
-        run.run(evaluate, wanted, lane="onnx")
+def score_alone(run: Runner, report: SweepReport, variant: Variant) -> None:
+    """Predict and score one model, in a process that the first one starts."""
+    given = PredictInput(
+        variant=variant,
+        encoded=report.encoded,
+        batch_size=report.evaluation.batch_size,
+        cpu=machine_info().flags,
+    )
+    made = run.run(predict, given, lane="onnx")
+    wanted = EvaluateInput(
+        predictions=(made,),
+        encoded=report.encoded,
+        dataset=report.dataset,
+        task=report.task,
+        labels=report.base.labels,
+        metrics=report.evaluation.metrics,
+        gate_metric=report.evaluation.metrics[0],
+    )
+    run.run(evaluate, wanted, lane="onnx")
 
 
 def main() -> None:
