@@ -1,10 +1,10 @@
-# make demo | test | lint | wheel | clean. Everything is installed into .venv with the exact pins of
+# make demo | test | lint | wheel | messages | clean. Everything is installed into .venv with the exact pins of
 # constraints.txt; nothing else on the machine is touched.
 PYTHON ?= $(shell command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint wheel clean install
+.PHONY: demo test lint wheel clean install messages
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -20,6 +20,12 @@ lint: $(READY)
 
 wheel: $(READY)
 	$(BIN)/python -m hatchling build -t wheel
+
+# The messages of the card templates into the catalogue of every language; what is new there is empty.
+messages: $(READY)
+	@mkdir -p build
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-location --project hubkit --version card --copyright-holder "the hubkit project" --msgid-bugs-address hubkit -o build/card.pot templates
+	$(BIN)/pybabel -q update -D card -i build/card.pot -d templates/locale --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 96
 
 install: $(READY)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hubkit.cards.figures import figures_of
+from hubkit.errors import UsageError
 from hubkit.gate import refusal
 from hubkit.measuring import Measured
 from hubkit.recipe_file import LoadedRecipe
-from hubkit.records import (
-    Bundle,
-)
+from hubkit.records import Artifact, Bundle, CardSet
 from hubkit.runner import Runner
 from hubkit.stages.bundle import BundleInput, bundle
-from hubkit.stages.card import CardInput, card
+from hubkit.stages.card import CardInput, card, templates_digest
+from hubkit.stages.plot import PlotInput, plot
 from hubkit.sweep_records import SweepReport
 
 
@@ -20,25 +23,17 @@ def assemble(
     measured: Measured,
     repo_id: str,
     sweep: SweepReport | None = None,
+    *,
+    languages: tuple[str, ...] | None = None,
+    templates: Path | None = None,
 ) -> Bundle:
-    """The folder that becomes the repository: card, weights, records and sums; with the report of
-    the sweep that the ONNX variant was taken from.
+    """The folder that becomes the repository: cards, weights, records and sums; with the report of
+    the sweep that the ONNX variant was taken from. `languages`, `templates`: as in `render_cards`.
 
     Raises GateError where the recipe wants an ONNX model and no variant passes the gate.
     """
     recipe, found = loaded.recipe, measured.report
-    if "onnx" in recipe.publication.formats and measured.selection.selected is None:
-        raise refusal(found, measured.selection)
-    text = run.run(
-        card,
-        CardInput(
-            recipe=recipe,
-            notes=loaded.notes,
-            lock=measured.material.lock,
-            report=found,
-            repo_id=repo_id,
-        ),
-    )
+    refuse_unfit(loaded, measured)
     return run.run(
         bundle,
         BundleInput(
@@ -46,7 +41,10 @@ def assemble(
             recipe=recipe,
             lock=measured.material.lock,
             report=found,
-            card=text,
+            cards=render_cards(
+                run, loaded, measured, repo_id, languages=languages, templates=templates
+            ),
+            assets=draw(run, loaded, measured),
             base=found.base,
             published=found.published(),
             fp32_onnx=next(
@@ -55,3 +53,64 @@ def assemble(
             sweep=sweep,
         ),
     )
+
+
+def refuse_unfit(loaded: LoadedRecipe, measured: Measured) -> None:
+    """Raise GateError where the recipe wants an ONNX model and no variant passes the gate."""
+    if "onnx" in loaded.recipe.publication.formats and measured.selection.selected is None:
+        raise refusal(measured.report, measured.selection)
+
+
+def render_cards(
+    run: Runner,
+    loaded: LoadedRecipe,
+    measured: Measured,
+    repo_id: str,
+    *,
+    languages: tuple[str, ...] | None = None,
+    templates: Path | None = None,
+) -> CardSet:
+    """The cards, and what else is made from the same records. `languages`: the first is that of
+    README.md; None: those of the recipe. `templates`: a folder that goes before the recipe's."""
+    folders = template_folders(loaded, templates)
+    return run.run(
+        card,
+        CardInput(
+            recipe=loaded.recipe,
+            notes=loaded.notes,
+            translations=dict(loaded.translations),
+            lock=measured.material.lock,
+            report=measured.report,
+            repo_id=repo_id,
+            languages=languages or loaded.recipe.publication.card_languages,
+            folders=tuple(map(str, folders)),
+            named=templates.resolve().name if templates else None,
+            templates=templates_digest(folders),
+        ),
+    )
+
+
+def plots(run: Runner, loaded: LoadedRecipe, measured: Measured) -> Path | None:
+    """A folder with the figures of the cards in assets/; None where there is nothing to draw."""
+    drawn = draw(run, loaded, measured)
+    return run.store.path(drawn) if drawn else None
+
+
+def draw(run: Runner, loaded: LoadedRecipe, measured: Measured) -> Artifact | None:
+    """The same, as the bundle takes it."""
+    figures = figures_of(measured.report, loaded.recipe)
+    if not figures:
+        return None
+    return run.run(plot, PlotInput(figures=figures), lane="onnx").artifact
+
+
+def template_folders(loaded: LoadedRecipe, templates: Path | None) -> tuple[Path, ...]:
+    """Folders of templates that go before hubkit's own. Raises UsageError for one that is none."""
+    if templates is not None and not templates.is_dir():
+        raise UsageError(
+            f"{templates}: no such folder",
+            hint="Name a folder of card templates: docs/cards.md shows one.",
+        )
+    own = loaded.recipe.templates
+    found = (templates, loaded.folder / own if own else None)
+    return tuple(folder.resolve() for folder in found if folder is not None)

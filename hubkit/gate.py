@@ -1,16 +1,71 @@
-"""The error where no variant meets the gate: a table that says why, at most 80 columns wide."""
+"""The gates: the errors where no variant is good enough, and where the card lacks its author's
+words."""
 
 from __future__ import annotations
 
 import textwrap
 
+from hubkit.cards.completeness import Completeness, completeness, mandatory_keys, meaning
 from hubkit.errors import GateError
 from hubkit.output import Output
-from hubkit.records import Candidate, Report, Selection
+from hubkit.recipe_file import LoadedRecipe, shown
+from hubkit.recipe_yaml import Fault
+from hubkit.records import Candidate, Record, Report, Selection
 from hubkit.sweep_records import SweepReport
 
 _WIDTH = 78
 _NONE = "–"
+
+
+class Missing(Record):
+    """Something that only the author can say, and has not said: its key, what it is to say, and
+    where in the recipe it belongs."""
+
+    key: str
+    says: str
+    file: str
+    line: int
+    described: str  # file:line: key: what it is to say
+
+
+def missing_fields(loaded: LoadedRecipe, found: Completeness) -> tuple[Missing, ...]:
+    """The mandatory fields of the card that are not said, with the place of each."""
+    return tuple(_missing(loaded, key) for key in found.missing)
+
+
+def _missing(loaded: LoadedRecipe, key: str) -> Missing:
+    loc, says = tuple(key.split(".")), meaning(key)
+    fault = Fault(loc, f"not said: {says}")
+    return Missing(
+        key=key,
+        says=says,
+        file=shown(loaded.path),
+        line=loaded.document.line(fault),
+        described=loaded.document.describe(fault),
+    )
+
+
+def incomplete(missing: tuple[Missing, ...], hint: str) -> GateError:
+    """What to raise where the card lacks what only its author can say."""
+    counted = f"{len(missing)} of the {len(mandatory_keys())} things that only its author can say"
+    parts = [f"the card lacks {counted}:", *(one.described for one in missing)]
+    return GateError("\n".join(parts), hint=hint)
+
+
+def refuse_incomplete(loaded: LoadedRecipe) -> None:
+    """Raise GateError where the recipe wants a complete card and its author has not said all.
+
+    It needs the recipe and the notes alone, so that it can be known before anything is measured.
+    """
+    if not loaded.recipe.gates.complete_card:
+        return
+    missing = missing_fields(loaded, completeness(loaded.recipe, loaded.notes))
+    if missing:
+        raise incomplete(
+            missing,
+            "Say these in the recipe (docs/recipe.md explains each), or set"
+            " gates.complete_card: false.",
+        )
 
 
 def refusal(report: Report | SweepReport, selection: Selection) -> GateError:

@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hubkit.keys import digest_of_value
+from hubkit.lock import version_of
 from hubkit.records import MachineInfo
 
 # Those that decide which integer and half-precision kernels a runtime takes, as /proc/cpuinfo
@@ -72,13 +72,8 @@ def default_threads(machine: MachineInfo | None = None) -> int:
 
 
 def _packages() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = ((name, version_of(name)) for name in PACKAGES)
+    return {name: version for name, version in found if version is not None}
 
 
 def _hardware(root: Path) -> tuple[str, set[str], int | None, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hubkit.errors import HubkitError, ModelError, RecipeError
+from hubkit.analysing import begin_analyses, finish_analyses, predict_all
+from hubkit.errors import ModelError, RecipeError
 from hubkit.machine import machine_info
 from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
 from hubkit.quantizing import CalibrationRows, learn, make_graphs, quantize_input, source_of
@@ -26,7 +27,6 @@ from hubkit.recipe_file import LoadedRecipe
 from hubkit.records import (
     BaseModelInfo,
     Failed,
-    Format,
     Report,
     Sample,
     SampleTable,
@@ -38,9 +38,8 @@ from hubkit.records import (
 )
 from hubkit.runner import Runner
 from hubkit.stages.benchmark import BenchmarkInput, benchmark
-from hubkit.stages.evaluate import EvaluateInput, evaluate
+from hubkit.stages.evaluate import evaluate
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
-from hubkit.stages.predict import PredictInput, predict
 from hubkit.stages.quantize import QuantizeInput, quantize
 from hubkit.stages.report import ReportInput, report
 from hubkit.stages.sample import SampleInput, sample
@@ -74,9 +73,13 @@ def measure(
         CalibrationRows(material.calibration, recipe.dataset.calibration_split),
     )
     refuse_missing_formats(recipe, variants, failures)
-    scores, unscored = score(run, recipe, material, variants)
+    predicted = predict_all(run, recipe, material, variants)
+    scoring = run.start(evaluate, [(predicted.given, "", "onnx")])
+    looking = begin_analyses(run, recipe, predicted, material)
+    scores = run.expect(run.finish(evaluate, scoring)[0]).scores
     variants = tuple(v for v in variants if v.name in {one.variant for one in scores})
     samples = take_samples(run, recipe, material, variants)
+    analyses = finish_analyses(run, looking)
     run.close()  # the workers' memory and threads would disturb what is timed
     timings = time(run, material.base, variants, recipe.benchmark)
     selection = choose(run, recipe, variants, scores, timings)
@@ -89,9 +92,10 @@ def measure(
         scores=scores,
         timings=timings,
         selection=selection,
-        failures=(*failures, *unscored),
+        failures=(*failures, *predicted.failed),
         made_up_samples=not recipe.dataset.redistributable,
         sweep=sweep,
+        analyses=analyses,
     )
     published = run.run(report, draft).published()
     whole = draft.model_copy(
@@ -161,48 +165,8 @@ def score(
 ) -> tuple[tuple[Scores, ...], tuple[Failed, ...]]:
     """The metrics of every variant, and of the INT8 ones against FP32 of their own format; and the
     INT8 variants that could not be run. Raises HubkitError where FP32 itself cannot."""
-    calls = [
-        (
-            PredictInput(
-                variant=variant,
-                encoded=material.evaluation,
-                batch_size=recipe.evaluation.batch_size,
-                cpu=machine_info().flags,
-            ),
-            variant.name,
-            variant.format,
-        )
-        for variant in variants
-    ]
-    predictions, failed = run.try_map(predict, calls)
-    fp32: dict[Format, str] = {}
-    for variant in variants:
-        if variant.precision == "fp32":
-            fp32.setdefault(variant.format, variant.name)
-    for one in failed:
-        if one.subject in fp32.values():
-            raise HubkitError(f"{one.subject}: {one.reason}", hint=one.hint)
-    names = {one.variant for one in predictions}
-    table = run.run(
-        evaluate,
-        EvaluateInput(
-            predictions=tuple(predictions),
-            encoded=material.evaluation,
-            dataset=material.dataset,
-            task=recipe.task,
-            labels=material.base.labels,
-            metrics=recipe.evaluation.metrics,
-            gate_metric=recipe.gates.metric,
-            confidence=recipe.evaluation.confidence,
-            baselines={
-                v.name: fp32["pytorch"] if v.precision == "fp32" else fp32[v.format]
-                for v in variants
-                if v.name in names and v.name != fp32["pytorch"]
-            },
-        ),
-        lane="onnx",
-    )
-    return table.scores, tuple(failed)
+    predicted = predict_all(run, recipe, material, variants)
+    return run.run(evaluate, predicted.given, lane="onnx").scores, predicted.failed
 
 
 def refuse_missing_formats(

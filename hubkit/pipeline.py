@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from hubkit.assembling import assemble
 from hubkit.choosing import chosen_recipe
@@ -12,6 +13,7 @@ from hubkit.demo.builders import find_builder
 from hubkit.demo.stage import build_demo, build_input
 from hubkit.errors import RecipeError, UsageError
 from hubkit.executors.local import LocalExecutor
+from hubkit.gate import refuse_incomplete
 from hubkit.hub.client import connect
 from hubkit.local_hub import demo_hub
 from hubkit.measuring import Measured, measure
@@ -117,24 +119,28 @@ def publish(
     private: bool | None = None,
     again: Sequence[str] = (),
     select_from_sweep: bool = False,
+    templates: Path | None = None,
     listener: Listener | None = None,
 ) -> Published:
     """Measure a recipe's variants, publish them with their card in one commit, and verify it.
 
     With `select_from_sweep`, or where the recipe's gates say so, the ONNX variant is the preferred
-    configuration of the recipe's sweep that meets the gate.
+    configuration of the recipe's sweep that meets the gate. `templates`: a folder of card templates
+    that go before the recipe's and hubkit's.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
     and makes no commit; stages named in `again` run again all the same. Raises HubkitError;
-    GateError where no variant is good enough.
+    GateError where no variant is good enough, or the card lacks what the recipe demands.
     """
     anew = known_stages(again)
     with session(target, demo=demo, endpoint=endpoint, listener=listener) as (run, loaded, origins):
         run.again = anew
+        refuse_incomplete(loaded)
         full_id = whole_repo_id(run, loaded, repo_id)  # without a token nothing need be computed
         loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
         measured = measure(run, loaded, origins, chosen.origin if chosen else None)
-        ready = assemble(run, loaded, measured, full_id, chosen.report if chosen else None)
+        report = chosen.report if chosen else None
+        ready = assemble(run, loaded, measured, full_id, report, templates=templates)
         wanted = push_input(loaded.recipe, ready, private=private)
         refuse_taken_tag(run, wanted, tag_name)
         pushed = run.run(push, wanted)

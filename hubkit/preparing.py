@@ -113,6 +113,7 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
             samples=recipe.evaluation.samples,
             calibration_rows=max((plan.num_samples for plan in plans), default=0),
             calibration_seed=plans[0].seed if plans else 13,
+            group_columns=recipe.analyses.group_columns,
             path=_data_path(run, loaded, origins),
         ),
         subject=lock.dataset.id,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hubkit.assembling import assemble
 from hubkit.choosing import chosen_recipe
 from hubkit.errors import HubError
+from hubkit.gate import refuse_incomplete
 from hubkit.measuring import measure
 from hubkit.pipeline import session, whole_repo_id
 from hubkit.pushing import push_input
@@ -27,6 +29,7 @@ _ORDER = (
     "digest",
     "predict",
     "evaluate",
+    "analyse",
     "sample",
     "benchmark",
     "push",
@@ -53,6 +56,7 @@ def preview(
     repo_id: str | None = None,
     endpoint: str | None = None,
     select_from_sweep: bool = False,
+    templates: Path | None = None,
 ) -> Preview:
     """Look everything up, compute nothing, and write nothing to the Hub.
 
@@ -62,11 +66,12 @@ def preview(
     try:
         with session(target, demo=demo, endpoint=endpoint, dry=True) as (run, loaded, origins):
             try:
+                refuse_incomplete(loaded)
                 full_id = whole_repo_id(run, loaded, repo_id)
                 loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
                 measured = measure(run, loaded, origins, chosen.origin if chosen else None)
                 report = chosen.report if chosen else None
-                ready = assemble(run, loaded, measured, full_id, report)
+                ready = assemble(run, loaded, measured, full_id, report, templates=templates)
                 with run.store.scratch() as scratch:
                     plan = plan_push(push_input(loaded.recipe, ready), run.context(scratch))
             finally:

@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 from hubkit.errors import HubError, StoreError, UsageError, VerifyError
+from hubkit.gate import refuse_incomplete
 from hubkit.hub.client import connect
 from hubkit.hub.manifest import parse_sums
 from hubkit.keys import digest_of_value, files_of
 from hubkit.recipe import Recipe
+from hubkit.recorded import RESULTS_FILE, is_bundle, load_bundle
 from hubkit.records import Artifact, Bundle
 from hubkit.runner import Runner
 from hubkit.stages.push import (
@@ -68,7 +70,8 @@ def push_folder(
     """Push a bundle folder as it is, verify the commit, then tag it.
 
     Raises UsageError for a folder whose SHA256SUMS does not fit its files: what was edited after it
-    was measured is not what was measured.
+    was measured is not what was measured; GateError where its recipe demands a complete card, and
+    it is not.
     """
     sums = folder / "SHA256SUMS"
     if not sums.is_file():
@@ -84,7 +87,10 @@ def push_folder(
             f"{folder}: {', '.join(odd)} differ from SHA256SUMS",
             hint="Write the bundle anew: hubkit card RECIPE --output FOLDER.",
         )
-    refuse_partial(folder)
+    if results_kind(folder) == "sweep":
+        refuse_partial(folder)
+    elif is_bundle(str(folder)):
+        refuse_incomplete(load_bundle(folder))
     card = (folder / "README.md").read_text(encoding="utf-8")
     named = {n for n in re.findall(r'^repo_id = "(.+)"$', card, re.MULTILINE) if n != repo_id}
     if named:
@@ -105,11 +111,18 @@ def push_folder(
     return pushed, verified, tag_commit(run, pushed, verified, tag_name)
 
 
+def results_kind(folder: Path) -> str | None:
+    """What a folder's results.json holds: "sweep", or None for a publication's."""
+    path = folder / RESULTS_FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kind = found.get("kind")
+    return kind if isinstance(kind, str) else None
+
+
 def refuse_partial(folder: Path) -> None:
     """Raise UsageError for the report of a sweep that did not score all rows."""
-    results = folder / "results.json"
-    found = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
-    if found.get("kind") == "sweep" and found.get("partial"):
+    found = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    if found.get("partial"):
         raise UsageError(
             f"{folder}: partial results are not published ({'; '.join(found['partial'])})",
             hint="Run the sweep without --limit.",

@@ -15,6 +15,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from hubkit.recipe_analyses import AnalysesPlan as AnalysesPlan
+from hubkit.recipe_analyses import Slice as Slice
 from hubkit.recipe_card import AnalysesProse as AnalysesProse
 from hubkit.recipe_card import CardData as CardData
 from hubkit.recipe_card import DataProse as DataProse
@@ -32,6 +34,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
 # ISO 639 with subtags, or the Hub's two words for "many" and "a programming language".
 Language = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code)$")]
+# Which catalogues there are is known to hubkit.i18n alone: the loader of recipes asks it.
+CardLanguage = Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Za-z]+)*$")]
 TaskName = Literal[
     "text-classification", "token-classification", "question-answering", "feature-extraction"
 ]
@@ -252,6 +256,17 @@ class Gates(Part):
         "variants",
         description="sweep: the ONNX variant is a configuration of `sweep`, not of `variants`.",
     )
+    complete_card: bool = Field(
+        False, description="Publish nothing while the card lacks what only the author can say."
+    )
+
+
+class WidgetExample(Part):
+    """An input that a visitor of the model's page can try; the keys are the Hub's."""
+
+    text: str = Field(description="Text; for question answering, the question.")
+    context: str | None = Field(None, description="For question answering: the text to read.")
+    example_title: str | None = Field(None, description="What the example is called.")
 
 
 class Publication(Part):
@@ -265,8 +280,18 @@ class Publication(Part):
     )
     include_fp32_onnx: bool = Field(False, description="Publish the FP32 ONNX model too.")
     license: str = Field(description="Licence of the result, as the Hub names it (apache-2.0).")
+    license_name: str | None = Field(None, description="With license: other, what it is called.")
+    license_link: str | None = Field(
+        None, description="With license: other, its address, or LICENSE for a file of the model."
+    )
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = Field(
         ("en",), description="Languages of the data and the model, ISO 639 codes."
+    )
+    card_languages: Annotated[tuple[CardLanguage, ...], Field(min_length=1)] = Field(
+        ("en",), description="Languages of the card: README.md is in the first of them."
+    )
+    widget: tuple[WidgetExample, ...] = Field(
+        (), description="Examples for the widget of the model's page."
     )
     private: bool = Field(False, description="Make the repository private.")
 
@@ -293,6 +318,10 @@ class Recipe(Part):
     gates: Gates = Field(Gates(), description="What a variant must meet to be published.")
     publication: Publication = Field(description="Where the result goes, and in which formats.")
     sweep: Sweep | None = Field(None, description="What `hubkit sweep` measures.")
+    analyses: AnalysesPlan = Field(AnalysesPlan(), description="Rows that are looked at apart.")
+    templates: str | None = Field(
+        None, description="Folder of card templates that go before hubkit's own."
+    )
     card: CardData = Field(CardData(), description="What no stage can measure.")
     demo: dict[str, object] | None = Field(
         None, description="Keys of this very recipe that --demo lays over it, mapping by mapping."

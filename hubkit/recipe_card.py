@@ -73,10 +73,10 @@ class DataProse(Part):
 
 
 class AnalysesProse(Part):
-    """Which factors were looked at apart."""
+    """Comments on what was looked at apart; the slices themselves are measured."""
 
-    unitary: str | None = Field(None, description="Results for each factor alone.")
-    intersectional: str | None = Field(None, description="Results for factors together.")
+    unitary: str | None = Field(None, description="Comment on the slices, which are measured.")
+    intersectional: str | None = Field(None, description="Comment on factors together.")
 
 
 class Ethics(Part):

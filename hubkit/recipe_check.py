@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from hubkit.nearest import did_you_mean
-from hubkit.recipe import IncStatic, OnnxStatic, Recipe, VariantSpec
+from hubkit.recipe import IncStatic, OnnxStatic, Recipe, Slice, VariantSpec
+from hubkit.recipe_analyses import entity_type
+from hubkit.recipe_publication import publication_faults
 from hubkit.recipe_tasks import TASK_KEYS
 from hubkit.recipe_yaml import Fault, Loc
-
-_ENTRY = re.compile(r"@\w+\s*\{\s*[^\s,{}]+\s*,")
 
 
 def check_recipe(recipe: Recipe) -> tuple[Fault, ...]:
     """Every contradiction within a recipe, each at the key to change; empty when there is none."""
-    checks = (_variants, _metrics, _gates, _splits, _columns, _labels, _plan, _sweep, _bibtex)
+    checks = (
+        *(_variants, _metrics, _gates, _splits, _columns, _labels),
+        *(_plan, _analyses, _sweep, publication_faults),
+    )
     return tuple(fault for check in checks for fault in check(recipe))
 
 
@@ -138,6 +140,13 @@ def _labels(recipe: Recipe) -> Iterator[Fault]:
         yield Fault(("labels",), f"{recipe.task} has no labels: leave them out")
 
 
+def _repeated(loc: Loc, values: tuple[object, ...]) -> Iterator[Fault]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            inside = index if loc[-1] != "data_keys" else "secondary"
+            yield Fault((*loc, inside), f"{value} is listed twice")
+
+
 def _plan(recipe: Recipe) -> Iterator[Fault]:
     plan, longest = recipe.benchmark, recipe.evaluation.max_length
     yield from _repeated(("benchmark", "batch_sizes"), plan.batch_sizes)
@@ -149,6 +158,46 @@ def _plan(recipe: Recipe) -> Iterator[Fault]:
                 " raise that, or leave this length out"
             )
             yield Fault(("benchmark", "input_lengths", index), what)
+
+
+def _analyses(recipe: Recipe) -> Iterator[Fault]:
+    plan = recipe.analyses
+    yield from _repeated(("analyses", "group_columns"), plan.group_columns)
+    for index, column in enumerate(plan.group_columns):
+        if column in recipe.dataset.data_keys.values():
+            what = f"the model is given the column {column}: its values are no groups, name another"
+            yield Fault(("analyses", "group_columns", index), what)
+    seen: dict[str, int] = {}
+    for index, one in enumerate(plan.slices):
+        loc: Loc = ("analyses", "slices", index)
+        if one.name in seen:
+            what = f"slices[{seen[one.name]}] is named {one.name} too: give another name"
+            yield Fault((*loc, "name"), what)
+        seen.setdefault(one.name, index)
+        if one.name.startswith(tuple(f"{column}=" for column in plan.group_columns)):
+            what = f"{one.name} is named like a slice of a group column: give another name"
+            yield Fault((*loc, "name"), what)
+        yield from _slice(recipe, one, loc)
+
+
+def _slice(recipe: Recipe, one: Slice, loc: Loc) -> Iterator[Fault]:
+    longest = recipe.evaluation.max_length
+    if one.length and (one.length.at_least or 0) > longest and recipe.task != "question-answering":
+        what = f"evaluation.max_length cuts at {longest}: raise that, or look at shorter rows"
+        yield Fault((*loc, "length", "at_least"), what)
+    if one.label is None:
+        return
+    if not TASK_KEYS[recipe.task].labels:
+        what = f"{recipe.task} has no labels: choose rows by length or pattern"
+        yield Fault((*loc, "label"), what)
+    elif recipe.labels:
+        known = list(dict.fromkeys(recipe.labels.values()))
+        if recipe.task == "token-classification":
+            known = list(dict.fromkeys((*map(entity_type, known), *known)))
+        if one.label not in known:
+            near = did_you_mean(one.label, known)
+            what = f'"{one.label}" is no label of the recipe{near} ({", ".join(known)})'
+            yield Fault((*loc, "label"), what)
 
 
 def _sweep(recipe: Recipe) -> Iterator[Fault]:
@@ -166,38 +215,3 @@ def _sweep(recipe: Recipe) -> Iterator[Fault]:
         yield Fault(("sweep", "aware_training"), what)
     yield from _repeated(("sweep", "batch_sizes"), sweep.batch_sizes)
     yield from _repeated(("sweep", "input_lengths"), sweep.input_lengths)
-
-
-def _bibtex(recipe: Recipe) -> Iterator[Fault]:
-    text = recipe.card.bibtex
-    if text is None:
-        return
-    loc = ("card", "bibtex")
-    starts = [m.start() for m in re.finditer(r"^\s*@", text, re.MULTILINE)]
-    if not starts or not text.lstrip().startswith("@"):
-        yield Fault(loc, "expected BibTeX entries, @misc{key, ...}")
-        return
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        entry = text[start:end].strip()
-        if not _ENTRY.match(entry):
-            yield Fault(
-                loc, f"{entry.splitlines()[0]}: expected @type{{key, with a comma after the key"
-            )
-        elif not _closed(entry):
-            yield Fault(loc, f"{entry.splitlines()[0]}: the braces of this entry do not match")
-
-
-def _closed(entry: str) -> bool:
-    depth = 0
-    for position, character in enumerate(entry):
-        depth += (character == "{") - (character == "}")
-        if depth == 0 and character == "}":
-            return position == len(entry) - 1
-    return False
-
-
-def _repeated(loc: Loc, values: tuple[object, ...]) -> Iterator[Fault]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            inside = index if loc[-1] != "data_keys" else "secondary"
-            yield Fault((*loc, inside), f"{value} is listed twice")

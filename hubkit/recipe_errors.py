@@ -45,11 +45,13 @@ _DISCRIMINATORS = ("source", "kind")
 _LONGEST_SHOWN = 60
 
 
-def faults_of(errors: Iterable[ErrorDetails], document: Document) -> tuple[Fault, ...]:
-    """Each validation error of a Recipe as a fault at its key in the file."""
+def faults_of(
+    errors: Iterable[ErrorDetails], document: Document, model: type[Part] = Recipe
+) -> tuple[Fault, ...]:
+    """Each validation error of a Recipe, or of another part, as a fault at its key in the file."""
     # pydantic counts the valid items: a list whose every item is wrong is "too short" as well.
     real = (e for e in errors if e["type"] != "too_short" or not e["input"])
-    return tuple(_fault(error, document) for error in real)
+    return tuple(_fault(error, document, model) for error in real)
 
 
 def unknown_resets(document: Document) -> tuple[Fault, ...]:
@@ -72,9 +74,9 @@ class _Spot:
     holder: tuple[object, ...]
 
 
-def _spot(raw: Loc) -> _Spot:
+def _spot(raw: Loc, model: type[Part] = Recipe) -> _Spot:
     loc: Loc = ()
-    members: tuple[object, ...] = (Recipe,)
+    members: tuple[object, ...] = (model,)
     holder: tuple[object, ...] = ()
     for step in raw:
         if step == "[key]":  # pydantic's mark for a mapping's key itself
@@ -130,8 +132,8 @@ def _keys(members: Iterable[object]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _fault(error: ErrorDetails, document: Document) -> Fault:
-    spot = _spot(error["loc"])
+def _fault(error: ErrorDetails, document: Document, model: type[Part]) -> Fault:
+    spot = _spot(error["loc"], model)
     kind, found, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return Fault(spot.loc, _unknown(str(spot.loc[-1]), _keys(spot.holder)))

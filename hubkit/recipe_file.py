@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from hubkit.paths import model_cards_dir
 from hubkit.recipe import DatasetSpec, LocalModel, Recipe
 from hubkit.recipe_check import check_recipe
 from hubkit.recipe_errors import faults_of, unknown_resets
+from hubkit.recipe_notes import NOTES as NOTES
+from hubkit.recipe_notes import Translation, read_notes, read_translations
+from hubkit.recipe_notes import shown as shown
 from hubkit.recipe_yaml import Document, Fault, Plain, dotted, read_document
 
-RECIPE, NOTES, DEMO_NOTES = "recipe.yaml", "notes.md", "notes.demo.md"
+RECIPE = "recipe.yaml"
 PLACEHOLDER = "TODO"  # what `recipe new` writes where only the author knows
 
 
@@ -28,7 +31,8 @@ class LoadedRecipe:
 
     `digest` is the SHA-256 of its canonical JSON with every default written out and, with `demo`,
     the overlay applied; the overlay itself and the notes are not in it. `notes` is the author's
-    prose: notes.md, or notes.demo.md with `demo` where there is one.
+    prose: notes.md, or notes.demo.md with `demo` where there is one. `translations`: language ->
+    what notes.LANGUAGE.md says in its place.
     """
 
     recipe: Recipe
@@ -36,6 +40,7 @@ class LoadedRecipe:
     path: Path
     digest: str
     notes: str
+    translations: Mapping[str, Translation]
     demo: bool
     document: Document = field(repr=False, compare=False)
 
@@ -59,7 +64,8 @@ def load_recipe(name_or_path: str, *, demo: bool = False) -> LoadedRecipe:
         folder=path.parent,
         path=path,
         digest=digest_of_recipe(recipe),
-        notes=_notes(path.parent, demo=demo),
+        notes=read_notes(path.parent, demo=demo),
+        translations=read_translations(path.parent, demo=demo),
         demo=demo,
         document=document,
     )
@@ -134,14 +140,6 @@ def open_points(loaded: LoadedRecipe) -> tuple[str, ...]:
     return tuple(document.describe(fault) for fault in found)
 
 
-def shown(path: Path) -> str:
-    """A path as the user knows it: relative where it is below the working folder."""
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return str(path)
-
-
 def _validated(document: Document, *, demo: bool) -> Recipe:
     faults = (*document.faults, *unknown_resets(document))
     if demo and "demo" in document.data:
@@ -168,23 +166,11 @@ def _missing_paths(recipe: Recipe, folder: Path) -> Iterator[Fault]:
         model = folder / recipe.base.path
         if not (model / "config.json").is_file():
             yield Fault(("base", "path"), f"{recipe.base.path}: no folder with a config.json")
+    if recipe.templates is not None and not (folder / recipe.templates).is_dir():
+        yield Fault(("templates",), f"{recipe.templates}: no such folder")
     dataset: DatasetSpec = recipe.dataset
     if dataset.source == "local" and not (folder / dataset.path).exists():
         yield Fault(("dataset", "path"), f"{dataset.path}: no such file or folder")
-
-
-def _notes(folder: Path, *, demo: bool) -> str:
-    names = (DEMO_NOTES, NOTES) if demo else (NOTES,)
-    for name in names:
-        path = folder / name
-        if path.is_file():
-            try:
-                return path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise RecipeError(
-                    f"{shown(path)}: cannot be read as UTF-8 text", hint="Save the file as UTF-8."
-                ) from error
-    return ""
 
 
 def _texts(value: Plain, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

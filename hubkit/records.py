@@ -4,35 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+from hubkit.analysis_records import Analyses as Analyses
+from hubkit.record_base import Artifact as Artifact
+from hubkit.record_base import FileRef as FileRef
+from hubkit.record_base import Interval as Interval
+from hubkit.record_base import Metric as Metric
+from hubkit.record_base import Paired as Paired
+from hubkit.record_base import Record as Record
+from hubkit.record_base import Scores as Scores
+from hubkit.record_base import Sha as Sha
+
 Format = Literal["pytorch", "onnx"]
 Precision = Literal["fp32", "int8"]
 Approach = Literal["none", "dynamic", "static"]
-
-
-class Record(BaseModel):
-    """Base of all records: immutable, no unknown keys, written with `schema` as the alias says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class FileRef(Record):
-    path: str
-    size_bytes: int
-    sha256: Sha
-
-
-class Artifact(Record):
-    """A folder in the store. `digest` is `keys.digest_of_folder`."""
-
-    digest: Sha
-    files: tuple[FileRef, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(f.size_bytes for f in self.files)
 
 
 class Source(Record):
@@ -47,6 +33,8 @@ class Source(Record):
     license: str | None = None
     url: str | None = None  # root-relative on an embedded Hub, absolute on the public one
     origin: str | None = None  # in words, for a model or dataset that was built: from what, and how
+    # Of a benchmark's eval.yaml, the ids of the tasks with the recipe's configuration and split.
+    benchmark_tasks: tuple[str, ...] = ()
 
 
 class Lock(Record):
@@ -77,7 +65,8 @@ class BaseModelInfo(Record):
 
 class Dataset(Record):
     """The rows a recipe uses. `artifact` holds eval.parquet and, where a variant needs calibration,
-    calibration.parquet, with one column for each of the recipe's data_keys.
+    calibration.parquet, with one column for each of the recipe's data_keys. eval.parquet has the
+    recipe's group columns too, as text, each named "group:" and its name.
 
     Text is string, but for token classification `primary` is list<string>, the words. The
     reference of a row: `label` int64, the model's label id; for token classification list<int64>,
@@ -142,7 +131,9 @@ class Variant(Record):
     reduce_range: bool | None = None
     operators_to_quantize: tuple[str, ...] = ()
     nodes_quantized: int | None = None
-    nodes_excluded: dict[str, int] = {}  # exclusion pattern -> nodes it matched
+    nodes_excluded: dict[str, int] = Field(
+        default_factory=dict
+    )  # exclusion pattern -> nodes it matched
     calibration: CalibrationInfo | None = None
 
 
@@ -153,47 +144,6 @@ class Predictions(Record):
     variant: str
     artifact: Artifact
     rows: int
-
-
-class Interval(Record):
-    low: float
-    high: float
-
-
-class Metric(Record):
-    """One task metric on `rows` rows with its interval (`method`: wilson or bootstrap) at
-    `confidence`."""
-
-    name: str
-    value: float
-    interval: Interval
-    method: Literal["wilson", "bootstrap"]
-    confidence: float
-
-
-class Paired(Record):
-    """A variant against the FP32 baseline, unit by unit: `unit` is a row, or a word."""
-
-    baseline: str
-    flips: int  # predictions that differ
-    now_right: int  # baseline wrong, variant right
-    now_wrong: int  # baseline right, variant wrong
-    # Exact two-sided binomial on now_right against now_wrong. Words of one sentence are not
-    # independent: for them it is on sentences that became wholly right, or are so no more.
-    mcnemar_p: float
-    loss: float  # metric of the gate: baseline - variant
-    loss_interval: Interval  # paired, same confidence as the metrics
-    max_abs_logit_diff: float
-    mean_abs_logit_diff: float
-    unit: str = "row"
-    units: int | None = None  # how many were compared; None: as many as Scores.rows
-
-
-class Scores(Record):
-    variant: str
-    rows: int
-    metrics: tuple[Metric, ...]
-    paired: Paired | None = None  # None for the baseline itself
 
 
 class MachineInfo(Record):
@@ -225,6 +175,7 @@ class TimingPoint(Record):
     p99_ms: float
     throughput_per_s: float  # sequences a second: iterations * batch_size / seconds
     round_means_ms: tuple[float, ...]
+    energy_j: float | None = None  # of the processor, for all iterations; None: no counter
 
 
 class Timing(Record):
@@ -325,6 +276,7 @@ class Report(Record):
     made_up_samples: bool = False  # they are hubkit's own, and not rows of the dataset
     failures: tuple[Failed, ...] = ()
     sweep: SweepOrigin | None = None
+    analyses: Analyses | None = None  # None: not measured
 
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)
@@ -346,12 +298,27 @@ class Report(Record):
         return chosen
 
 
+class TextFile(Record):
+    """A text file of the repository, by its path there."""
+
+    path: str
+    text: str
+
+
 class CardText(Record):
     """A rendered card: the whole text of the file `path` of the repository."""
 
     path: str = "README.md"
     language: str = "en"
     text: str
+
+
+class CardSet(Record):
+    """The cards of a publication, README.md first, and the small files that are made from the same
+    records: CITATION.cff, .eval_results/*.yaml."""
+
+    cards: Annotated[tuple[CardText, ...], Field(min_length=1)]
+    files: tuple[TextFile, ...] = ()
 
 
 class Bundle(Record):

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -28,6 +27,7 @@ from hubkit.errors import (
 )
 from hubkit.executors.base import Call, Executor
 from hubkit.keys import digest_of_value
+from hubkit.lock import version_of
 from hubkit.output import Stopwatch
 from hubkit.records import Artifact, Failed, Record
 from hubkit.stage import Context, Stage
@@ -186,7 +186,9 @@ class Runner:
                 "stage": stage.name,
                 "version": stage.version,
                 "given": keyed,
-                "tools": {tool: _version(tool) for tool in sorted(stage.tools)},
+                "tools": {
+                    tool: version_of(tool) or "not installed" for tool in sorted(stage.tools)
+                },
             }
         )
 
@@ -312,10 +314,3 @@ def _artifacts_in(value: object) -> Iterator[Artifact]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from _artifacts_in(item)
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -35,7 +35,9 @@ STAGES = Registry(
         "quantize": "hubkit.stages.quantize:quantize",
         "predict": "hubkit.stages.predict:predict",
         "evaluate": "hubkit.stages.evaluate:evaluate",
+        "analyse": "hubkit.stages.analyse:analyse",
         "sample": "hubkit.stages.sample:sample",
+        "plot": "hubkit.stages.plot:plot",
     },
 )
 

@@ -1,4 +1,5 @@
-"""Intervals and tests for classification results: Wilson, Tango, McNemar, a bootstrap of counts.
+"""Intervals and tests for classification results: Wilson, Tango, McNemar, Holm, a bootstrap of
+counts.
 
 Only the bootstrap needs numpy. Intervals are two-sided at `confidence`, as shares (0.866, not
 86.6 %).
@@ -6,7 +7,7 @@ Only the bootstrap needs numpy. Intervals are two-sided at `confidence`, as shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -58,6 +59,20 @@ def mcnemar_exact(now_right: int, now_wrong: int) -> float:
         term = term * (changed - k) // (k + 1)
     whole: int = 2**changed
     return min(1.0, 2 * tail / whole)  # whole numbers: the division alone rounds
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """p values corrected for being several, in the order given (Holm 1979, Scand. J. Stat. 6:65).
+
+    Calling those at most alpha findings finds something where there is nothing with a probability
+    of at most alpha, whatever depends on what. The k-th smallest of n is multiplied by n − k + 1,
+    and is no less than the one before.
+    """
+    corrected, least = [1.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[at]))
+        corrected[at] = least
+    return tuple(corrected)
 
 
 def paired_difference(

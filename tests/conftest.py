@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are shared: how long one example takes says nothing of the code.
+settings.register_profile("hubkit", deadline=None)
+settings.load_profile("hubkit")
 
 GOLDEN = Path(__file__).parent / "golden"
 

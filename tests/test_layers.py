@@ -12,10 +12,12 @@ PACKAGE = ROOT / "hubkit"
 
 # Lowest first. A module may import from its own layer and from those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "nearest", "paths"),
+    ("errors", "nearest", "paths", "hub_terms"),
     (
         *("keys", "recipe", "recipe_card", "recipe_check", "recipe_errors", "recipe_file"),
         *("recipe_new", "recipe_schema", "recipe_skeleton", "recipe_yaml", "records", "lock"),
+        *("record_base", "analysis_records", "recipe_analyses", "recipe_notes"),
+        *("i18n", "recipe_bibtex", "recipe_publication"),
         *("recipe_sweep", "recipe_tasks", "sweep_plan", "sweep_records", "sweep_where"),
     ),
     ("deps", "registry", "store", "machine", "statistics", "output", "stage"),
@@ -24,10 +26,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stages", "benchmark_worker", "verify_worker"),
     ("runner",),
     (
-        *("gate", "local_hub", "preparing", "quantizing", "measuring", "sweeping", "choosing"),
-        *("assembling", "pushing", "pipeline", "sweep_pipeline"),
+        *("gate", "local_hub", "preparing", "quantizing", "analysing", "measuring", "sweeping"),
+        *("choosing", "assembling", "recorded", "pushing", "pipeline", "sweep_pipeline"),
     ),
-    ("preview", "folder"),
+    ("preview", "folder", "card_check", "card_diff", "card_preview"),
     ("cli", "__main__", "__init__"),
 )
 ADAPTERS = LAYERS[3]

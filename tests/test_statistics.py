@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from hubkit import statistics
-from hubkit.statistics import mcnemar_exact, metric_of_counts, paired_difference, wilson
+from hubkit.statistics import holm, mcnemar_exact, metric_of_counts, paired_difference, wilson
 
 Ints = NDArray[np.int64]
 
@@ -58,6 +58,24 @@ def test_tango_on_the_published_example() -> None:
     # Lydersen and Laake 2014, Stat. Med. 33:2850, table of intervals: -0.517 to -0.026.
     found = paired_difference(1, 7, 21)
     assert (round(found.low, 3), round(found.high, 3)) == (-0.517, -0.026)
+
+
+def test_holm_by_hand() -> None:
+    # 4 × 0.005, 3 × 0.01, 2 × 0.03, and 0.04 no less than the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == (1.0, 1.0)
+    assert holm([0.02]) == (0.02,)
+    assert holm([]) == ()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_stricter_than_none_and_milder_than_bonferroni(p_values: list[float]) -> None:
+    found = holm(p_values)
+    for corrected, p in zip(found, p_values, strict=True):
+        assert p <= corrected <= min(1.0, len(p_values) * p)
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [found[at] for at in order] == sorted(found)
 
 
 @settings(max_examples=60, deadline=None)

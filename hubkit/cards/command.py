@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
 
 from hubkit.cards.layout import RECIPE_FILE
 from hubkit.recipe import Recipe
@@ -35,12 +36,21 @@ def shipped_digests() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def again(recipe: Recipe, lock: Lock, repo_id: str, shipped: Collection[str]) -> Again:
+def again(
+    recipe: Recipe,
+    lock: Lock,
+    repo_id: str,
+    shipped: Collection[str],
+    templates: str | None = None,
+) -> Again:
     """A shipped recipe is named; any other is the recipe.json of the repository, whose demo keys
-    are laid over it already."""
+    are laid over it already. `templates`: name of the folder that --templates named."""
     known = lock.recipe_digest in shipped
     words = ["hubkit", "publish", recipe.name if known else RECIPE_FILE]
     words += ["--demo"] if known and lock.demo else []
     words += ["--repo-id", repo_id] if repo_id != recipe.publication.repo_id else []
-    local = (source.id for source in (lock.base, lock.dataset) if source.source == "local")
-    return Again(shlex.join(words), known, () if known else tuple(dict.fromkeys(local)))
+    words += ["--templates", templates] if templates else []
+    local = [source.id for source in (lock.base, lock.dataset) if source.source == "local"]
+    local += [PurePath(recipe.templates).name] if recipe.templates else []
+    beside = [*([] if known else local), *([templates] if templates else [])]
+    return Again(shlex.join(words), known, tuple(dict.fromkeys(beside)))

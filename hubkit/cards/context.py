@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
 from markupsafe import Markup
 
-from hubkit.cards import snippets
+from hubkit.cards import javascript, snippets
+from hubkit.cards.analyses import AnalysesView, analyses_view
+from hubkit.cards.analysis_tables import (
+    Bins,
+    SliceTable,
+    bin_table,
+    energy_lines,
+    slice_tables,
+)
 from hubkit.cards.command import Again, again
 from hubkit.cards.entry import Entry, entry_of
-from hubkit.cards.layout import FORMAT_NAMES, published_variants
+from hubkit.cards.figures import Figure, figures_of
+from hubkit.cards.layout import card_path, published_variants
+from hubkit.cards.numbers import NOT_MEASURED, Numbers
 from hubkit.cards.tables import (
     CandidateLine,
     Line,
@@ -23,7 +33,10 @@ from hubkit.cards.tables import (
     setting_lines,
     speed_tables,
 )
-from hubkit.recipe import Recipe
+from hubkit.cards.translation import said
+from hubkit.i18n import SOURCE, Language, language
+from hubkit.recipe import CardData, Recipe
+from hubkit.recipe_notes import Translation
 from hubkit.records import Format, Interval, Lock, Report, Selection
 
 # As in the gate itself: a loss of just what is allowed is allowed.
@@ -32,13 +45,22 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Snippet:
-    """How to install for, load and use one published format."""
+    """How to install for, load and use the model. `kind`: pytorch, onnx, pipeline or javascript."""
 
-    format_name: str
-    label: str
+    kind: str
+    label: str  # what is loaded: "ONNX INT8"
     install: str
-    load: str
-    example: str  # a whole program: `load`, then a prediction
+    example: str  # a whole program, that predicts
+    code_language: str = "python"
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """The card in one of its languages: the language's own name, and the file."""
+
+    code: str
+    name: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -79,9 +101,15 @@ class CardContext:
     lock: Lock
     report: Report
     repo_id: str
+    language: Language
+    numbers: Numbers
+    siblings: tuple[Sibling, ...]  # the card in all its languages, README.md first
+    card: CardData  # the author's words, in the card's language where they are translated
+    untranslated: bool  # some of them are in English, and the card is not
     title: str
     notes: Markup  # the author's Markdown, as it is
     bibtex: str | None
+    formats: tuple[Format, ...]  # that are published
     published: tuple[Entry, ...]
     baselines: tuple[Entry, ...]
     reference: Entry | None  # the FP32 model that has a column in the table of scores
@@ -109,6 +137,12 @@ class CardContext:
     pins: str  # base, dataset and recipe with their whole digests, a line each
     own_hub: bool  # the repository is not on the public Hub
     origin: str | None  # what the base model really is, where hubkit built it
+    analyses: AnalysesView | None
+    slice_tables: tuple[SliceTable, ...]
+    bins: Bins | None  # how far the probabilities can be believed
+    energy: tuple[Line, ...]  # joules for 1,000 sequences, a cell for each of `timed`
+    figures: tuple[Figure, ...]
+    citation: bool  # there is a CITATION.cff
 
     def names(self) -> dict[str, object]:
         """Field name -> value, for Jinja."""
@@ -141,8 +175,12 @@ def _pins(lock: Lock) -> str:
     return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
+def _own_hub(lock: Lock) -> bool:
+    return lock.demo or (lock.base.url or "").startswith("/")
+
+
 def _snippets(
-    entries: tuple[Entry, ...], recipe: Recipe, lock: Lock, repo_id: str
+    entries: tuple[Entry, ...], recipe: Recipe, lock: Lock, report: Report, repo_id: str
 ) -> tuple[Snippet, ...]:
     pair = "secondary" in recipe.dataset.data_keys
     made = []
@@ -151,8 +189,26 @@ def _snippets(
         load = snippets.loading(kind, repo_id, recipe.task)
         install = snippets.installing(kind, lock.tools)
         example = f"{load}\n{snippets.prediction(recipe.task, pair=pair)}"
-        made.append(Snippet(FORMAT_NAMES[kind], entry.label, install, load, example))
+        made.append(Snippet(kind, entry.label, install, example))
+    onnx = next((one for one in made if one.kind == "onnx"), None)
+    if onnx is not None:
+        piped = snippets.pipeline_example(recipe.task, repo_id, pair=pair)
+        made.append(Snippet("pipeline", onnx.label, onnx.install, piped))
+    if onnx is not None and javascript.transformersjs_fits(recipe, report):
+        program = javascript.javascript_example(
+            recipe.task, repo_id, pair=pair, own_hub=_own_hub(lock)
+        )
+        install = javascript.javascript_install()
+        made.append(Snippet("javascript", onnx.label, install, program, "javascript"))
     return tuple(made)
+
+
+def siblings_of(languages: Sequence[str]) -> tuple[Sibling, ...]:
+    """The cards of a publication in those languages, of which the first is README.md."""
+    return tuple(
+        Sibling(code, language(code).name, card_path(code, primary=languages[0]))
+        for code in languages
+    )
 
 
 def _fp32_compared(baselines: tuple[Entry, ...]) -> tuple[Comparison, ...]:
@@ -218,9 +274,18 @@ def build_context(
     report: Report,
     repo_id: str,
     shipped: Collection[str] = (),
+    *,
+    translation: Translation | None = None,
+    code: str = SOURCE,
+    languages: Sequence[str] = (),
+    templates: str | None = None,
 ) -> CardContext:
     """Everything a template can name, from records alone. `shipped`: digests of recipes that come
-    with hubkit, which a name is enough to find."""
+    with hubkit, which a name is enough to find. `code`: the card's language; `languages`: all that
+    the publication has a card in, README.md's first. `templates`: as in `again`."""
+    spoken = language(code)
+    numbers = Numbers(code, spoken.gettext(NOT_MEASURED))
+    words = said(recipe.card, notes, translation, code)
     chosen = published_variants(recipe, report)
     published = tuple(entry_of(variant, recipe, report) for variant in chosen.values())
     fp32 = [v for v in report.variants if v.precision == "fp32"]
@@ -234,22 +299,29 @@ def build_context(
     first = next(iter(grid), None)
     timed = tuple(entry for entry in (*published, *baselines) if entry.timing)
     slow = tuple(entry for entry in timed if entry in baselines)
+    view = analyses_view(recipe, report)
     fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task)
     return CardContext(
         recipe=recipe,
         lock=lock,
         report=report,
         repo_id=repo_id,
-        title=recipe.card.details.title or f"INT8 {lock.base.id.rsplit('/', 1)[-1]}",
-        notes=Markup(notes.strip()),
+        language=spoken,
+        numbers=numbers,
+        siblings=siblings_of(languages or (code,)),
+        card=words.card,
+        untranslated=words.untranslated,
+        title=words.card.details.title or f"INT8 {lock.base.id.rsplit('/', 1)[-1]}",
+        notes=Markup(words.notes.strip()),
         bibtex=recipe.card.bibtex,
+        formats=tuple(chosen),
         published=published,
         baselines=baselines,
         reference=reference,
         fp32_compared=_fp32_compared(baselines),
         verdicts=tuple(_verdict(entry, baselines, first, report.selection) for entry in published),
         columns=columns,
-        scores=score_lines(columns, reference, metrics),
+        scores=score_lines(columns, reference, metrics, numbers),
         metrics=metrics,
         main_metric=recipe.gates.metric,
         wilson=_metrics_by("wilson", columns),
@@ -257,17 +329,23 @@ def build_context(
         rows=report.dataset.eval_rows,
         first_point=first,
         timed=timed,
-        latencies=latency_lines(timed, next(iter(slow), None), grid),
-        speed=speed_tables(timed, slow, grid),
+        latencies=latency_lines(timed, next(iter(slow), None), grid, numbers),
+        speed=speed_tables(timed, slow, grid, numbers),
         speed_baselines=slow,
-        spread=round_spread(report),
-        candidates=candidate_lines(report),
-        settings=setting_lines(published),
+        spread=round_spread(report, numbers),
+        candidates=candidate_lines(report, numbers),
+        settings=setting_lines(published, numbers),
         calibrated=tuple(entry for entry in published if entry.variant.calibration),
-        snippets=_snippets(published, recipe, lock, repo_id),
+        snippets=_snippets(published, recipe, lock, report, repo_id),
         fp32_snippet=fp32_onnx if recipe.publication.include_fp32_onnx else None,
-        again=again(recipe, lock, repo_id, shipped),
+        again=again(recipe, lock, repo_id, shipped, templates),
         pins=_pins(lock),
-        own_hub=lock.demo or (lock.base.url or "").startswith("/"),
+        own_hub=_own_hub(lock),
         origin=lock.base.origin or report.base.description,
+        analyses=view,
+        slice_tables=slice_tables(view, published),
+        bins=bin_table(view, numbers),
+        energy=energy_lines(timed, numbers),
+        figures=figures_of(report, recipe),
+        citation=any(name.strip() for name in recipe.card.details.authors),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from unicodedata import category
 
 from markupsafe import Markup
 
@@ -16,7 +17,8 @@ from markupsafe import Markup
 _SPECIAL = re.compile(r"([\\`*_\[\]~$])")
 # What would begin a heading, a list, a rule or an underline, were it the first thing on its line.
 _LEADING = re.compile(r"^ ?(?:\d+(?=[.)](?: |$))|(?=#{1,6}(?: |$)|[+-](?: |$)|[=-]+ ?$))")
-_LINE_BREAKS = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
+# But for the spaces that keep a number or a name on one line.
+_LINE_BREAKS = re.compile(r"(?:[^\S\xa0\u202f]|[\x00-\x1f\x7f\x85\u2028\u2029])+")
 # `<` that begins a tag, a comment or a declaration, but not an autolink such as <https://example.org>.
 _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!https?://)")
 _CODE_SAFE = re.compile(r"^[^`|]+$")
@@ -39,9 +41,12 @@ def plain(value: str) -> Markup:
 
 
 def code(value: str) -> Markup:
-    """An identifier in code type; plain text where a code span could not hold it safely."""
+    """An identifier in code type. Where a code span could not hold it, because renderers disagree
+    about its back-quotes and pipes, as the HTML element that such a span becomes."""
     text = one_line(value)
-    return Markup(f"`{text}`") if _CODE_SAFE.match(text) else plain(text)
+    if _CODE_SAFE.match(text):
+        return Markup(f"`{text}`")
+    return Markup(f"<code>{plain(text)}</code>") if text else plain(text)
 
 
 def prose(value: str) -> Markup:
@@ -90,3 +95,10 @@ def fenced(value: str, language: str) -> Markup:
 def literal(value: str) -> str:
     """A Python string literal, for code that the card prints."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def slug(title: str) -> Markup:
+    """The anchor that the Hub gives a heading, as github-slugger makes it: lower case, spaces as
+    `-`, and of the rest letters, marks and digits of any script, `-` and `_`."""
+    kept = ("-" if c == " " else c if c in "-_" or category(c)[0] in "LMN" else "" for c in title)
+    return Markup("".join(kept).lower())

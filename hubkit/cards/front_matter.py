@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hubkit.cards.context import CardContext
 from hubkit.cards.escape import one_line
 from hubkit.cards.layout import metric_title
+from hubkit.hub_terms import METRICS
 from hubkit.recipe import Recipe
 from hubkit.records import Source, Variant
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 # Of the keys; model_name and eval_results become model-index, which is always last.
 _ORDER = (
     "language",
+    "language_bcp47",
     "license",
+    "license_name",
+    "license_link",
     "library_name",
     "pipeline_tag",
     "base_model",
@@ -24,6 +28,7 @@ _ORDER = (
     "datasets",
     "metrics",
     "tags",
+    "widget",
     "model_name",
     "eval_results",
 )
@@ -36,16 +41,24 @@ _TASK_NAMES = {
 }
 # Beside the scores of others, a score against the model's own FP32 has to say that it is one.
 _AGAINST_FP32 = {"cosine": " to FP32", "relative_l2": " from FP32"}
+# Post-training quantization is looked for under either name: the second is that of the cards of
+# Intel's INT8 models.
+_APPROACHES = {
+    "dynamic": ("post-training-dynamic", "PostTrainingDynamic"),
+    "static": ("post-training-static", "PostTrainingStatic"),
+}
 
 
 def tags_of(variants: tuple[Variant, ...], model_type: str) -> list[str]:
     """What the Hub's filters can find the repository by: only what is really in it."""
     formats = {variant.format for variant in variants}
-    tags = [model_type, "int8"]
+    approaches = {variant.approach for variant in variants}
+    tags = [one_line(model_type), "int8"]
     tags += ["onnx", "onnxruntime"] if "onnx" in formats else []
     tags += ["pytorch", "neural-compressor"] if "pytorch" in formats else []
-    tags += sorted({f"post-training-{v.approach}" for v in variants if v.approach != "none"})
-    return [one_line(tag) for tag in tags]
+    for approach in sorted(approaches & set(_APPROACHES)):
+        tags += _APPROACHES[approach]
+    return list(dict.fromkeys(tag for tag in tags if tag))
 
 
 def _on_a_hub(source: Source) -> bool:
@@ -85,9 +98,27 @@ def _optional_line(value: str | None) -> str | None:
     return one_line(value) if value is not None else None
 
 
-def _languages(recipe: Recipe) -> str | list[str]:
-    languages = [one_line(language) for language in recipe.publication.languages]
-    return languages[0] if len(languages) == 1 else languages
+def _languages(recipe: Recipe) -> tuple[str | list[str], list[str] | None]:
+    """`language`, whose codes the Hub takes without region or script, and `language_bcp47` for
+    those that have one."""
+    given = [one_line(language) for language in recipe.publication.languages]
+    bare = list(dict.fromkeys(language.split("-")[0] for language in given))
+    whole = [language for language in given if "-" in language]
+    return bare[0] if len(bare) == 1 else bare, whole or None
+
+
+def _widget(recipe: Recipe) -> list[dict[str, str]] | None:
+    """The recipe's examples under the Hub's keys, which are one and the same for the four tasks,
+    but that a question has its context beside it."""
+    examples = [
+        {
+            name: text
+            for name, value in example.model_dump(exclude_none=True).items()
+            if (text := one_line(value))
+        }
+        for example in recipe.publication.widget
+    ]
+    return [example for example in examples if example] or None
 
 
 def front_matter(context: CardContext) -> str:
@@ -102,16 +133,21 @@ def front_matter(context: CardContext) -> str:
     results = _eval_results(context)
     variants = tuple(entry.variant for entry in context.published)
     base = one_line(lock.base.id) if _on_a_hub(lock.base) else None
+    language, language_bcp47 = _languages(recipe)
     data = ModelCardData(
-        language=_languages(recipe),
+        language=language,
+        language_bcp47=language_bcp47,
         license=one_line(recipe.publication.license),
+        license_name=_optional_line(recipe.publication.license_name),
+        license_link=_optional_line(recipe.publication.license_link),
         library_name="optimum",
         pipeline_tag=recipe.task,
         base_model=base,
         base_model_relation="quantized" if base else None,
         datasets=[one_line(lock.dataset.id)] if _on_a_hub(lock.dataset) else None,
-        metrics=list(context.metrics) or None,
+        metrics=[metric for metric in context.metrics if metric in METRICS] or None,
         tags=tags_of(variants, context.report.base.model_type),
+        widget=_widget(recipe),
         model_name=context.repo_id.rsplit("/", 1)[-1] if results else None,
         eval_results=results or None,
     )

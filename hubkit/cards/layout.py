@@ -13,6 +13,7 @@ FP32_ONNX_FOLDER, FP32_ONNX_NAME = "onnx", "model_fp32.onnx"
 FP32_ONNX_FILE = f"{FP32_ONNX_FOLDER}/{FP32_ONNX_NAME}"
 
 RECIPE_FILE = "recipe.json"
+CITATION = "CITATION.cff"
 
 FORMAT_NAMES: dict[Format, str] = {"pytorch": "PyTorch", "onnx": "ONNX"}
 _METRIC_NAMES = {
@@ -21,6 +22,11 @@ _METRIC_NAMES = {
     "cosine": "Cosine similarity",
     "relative_l2": "Relative L2 distance",
 }
+
+
+def card_path(code: str, *, primary: str) -> str:
+    """The file of the card in a language: the Hub shows README.md, which is the primary one's."""
+    return "README.md" if code == primary else f"README.{code}.md"
 
 
 def metric_title(name: str) -> str:

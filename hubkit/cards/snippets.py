@@ -1,6 +1,7 @@
-"""The code that a card prints: what loads the published model, and a program that predicts with it.
+"""The Python that a card prints: what loads the published model, and programs that predict with it.
 
-The command line prints the same texts, and the tests run them.
+The command line prints the same texts, and the tests run them. `hubkit.cards.javascript` has those
+in JavaScript.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
         "transformers": "transformers",
     },
 }
-_SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
-_FACTS = "Maria Silva works for the Red Cross in Geneva."
-_QUESTION = "Where does Maria work?"
+# What the programs are run on.
+SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
+FACTS = "Maria Silva works for the Red Cross in Geneva."
+QUESTION = "Where does Maria work?"
 
 
 def loading(kind: Format, repo_id: str, task: str = "text-classification") -> str:
@@ -81,7 +83,7 @@ def prediction(task: str = "text-classification", *, pair: bool = False) -> str:
 
 
 def _texts(*, pair: bool) -> str:
-    return ", ".join(literal(sentence) for sentence in _SENTENCES[: 2 if pair else 1])
+    return ", ".join(literal(sentence) for sentence in SENTENCES[: 2 if pair else 1])
 
 
 def _labels(*, pair: bool) -> str:
@@ -95,7 +97,7 @@ def _labels(*, pair: bool) -> str:
 def _words(*, pair: bool) -> str:
     # The first token of a word has its label, as in the evaluation.
     return (
-        f"words = {literal(_FACTS.replace('.', ' .'))}.split()\n"
+        f"words = {literal(FACTS.replace('.', ' .'))}.split()\n"
         'inputs = tokenizer(words, is_split_into_words=True, return_tensors="pt")\n'
         "found = model(**inputs).logits[0].argmax(-1).tolist()\n"
         "first = [inputs.word_ids().index(at) for at in range(len(words))]\n"
@@ -105,8 +107,8 @@ def _words(*, pair: bool) -> str:
 
 def _answer(*, pair: bool) -> str:
     return (
-        f"question = {literal(_QUESTION)}\n"
-        f"context = {literal(_FACTS)}\n"
+        f"question = {literal(QUESTION)}\n"
+        f"context = {literal(FACTS)}\n"
         'inputs = tokenizer(question, context, return_tensors="pt")\n'
         "outputs = model(**inputs)\n"
         'start = int(outputs["start_logits"][0].argmax())\n'
@@ -116,7 +118,8 @@ def _answer(*, pair: bool) -> str:
 
 
 def _vectors(*, pair: bool) -> str:
-    """The mean over the tokens, as in the evaluation."""
+    """The mean over the tokens, as in the evaluation. One text after the other: in a batch, dynamic
+    quantization would give each the ranges of all."""
     if pair:
         return (
             f'inputs = tokenizer({_texts(pair=True)}, return_tensors="pt")\n'
@@ -125,10 +128,73 @@ def _vectors(*, pair: bool) -> str:
         )
     return (
         f"texts = [{_texts(pair=True)}]\n"
-        'inputs = tokenizer(texts, padding=True, return_tensors="pt")\n'
-        'states = model(**inputs)["last_hidden_state"]\n'
-        'mask = inputs["attention_mask"].unsqueeze(-1)\n'
-        "one, other = (states * mask).sum(1) / mask.sum(1)\n"
+        'inputs = [tokenizer(text, return_tensors="pt") for text in texts]\n'
+        'one, other = (model(**each)["last_hidden_state"][0].mean(0) for each in inputs)\n'
+        "print(float(one @ other / (one.norm() * other.norm())))\n"
+    )
+
+
+def pipeline_example(task: str, repo_id: str, *, kind: Format = "onnx", pair: bool = False) -> str:
+    """A whole program: the model of a format in the pipeline of transformers, and an answer as
+    `prediction` gives it, or with the words of an entity together. `installing` is that of the
+    format."""
+    answer = {
+        "text-classification": _piped_labels,
+        "token-classification": _piped_words,
+        "question-answering": _piped_answer,
+        "feature-extraction": _piped_vectors,
+    }[task]
+    return (
+        f"{loading(kind, repo_id, task)}\n"
+        "from transformers import AutoTokenizer, pipeline\n"
+        "tokenizer = AutoTokenizer.from_pretrained(repo_id)\n"
+        f"{answer(pair=pair)}"
+    )
+
+
+def _piped_labels(*, pair: bool) -> str:
+    one, other = (literal(sentence) for sentence in SENTENCES)
+    given = f'{{"text": {one}, "text_pair": {other}}}' if pair else one
+    return (
+        'classify = pipeline("text-classification", model=model, tokenizer=tokenizer)\n'
+        f"text = {given}\n"
+        "print(classify(text, top_k=None))\n"
+    )
+
+
+def _piped_words(*, pair: bool) -> str:
+    # As in the evaluation, the first token of a word has its label.
+    return (
+        'find = pipeline("token-classification", model=model, tokenizer=tokenizer)\n'
+        f"text = {literal(FACTS)}\n"
+        'print(find(text, aggregation_strategy="first"))\n'
+    )
+
+
+def _piped_answer(*, pair: bool) -> str:
+    return (
+        'answer = pipeline("question-answering", model=model, tokenizer=tokenizer)\n'
+        f"question = {literal(QUESTION)}\n"
+        f"context = {literal(FACTS)}\n"
+        "print(answer(question=question, context=context))\n"
+    )
+
+
+def _piped_vectors(*, pair: bool) -> str:
+    """The mean over the tokens, as in the evaluation."""
+    made = 'extract = pipeline("feature-extraction", model=model, tokenizer=tokenizer)\n'
+    if pair:
+        one, other = (literal(sentence) for sentence in SENTENCES)
+        return (
+            f"{made}"
+            f'second = {{"text_pair": {other}}}\n'
+            f"states = extract({one}, tokenize_kwargs=second, return_tensors=True)\n"
+            "print(states[0].mean(0).shape)\n"
+        )
+    return (
+        f"{made}"
+        f"texts = [{_texts(pair=True)}]\n"
+        "one, other = (extract(text, return_tensors=True)[0].mean(0) for text in texts)\n"
         "print(float(one @ other / (one.norm() * other.norm())))\n"
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from hubkit.cards import numbers
 from hubkit.cards.entry import Entry
-from hubkit.records import Paired, Report, TimingPoint
+from hubkit.cards.numbers import Numbers
+from hubkit.records import Candidate, Paired, Report, TimingPoint
 
 NOTHING = "–"  # does not apply here, which is not the same as not measured
 
@@ -41,18 +41,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class CandidateLine:
-    """One ONNX variant before the gate. `reason` is the gate's own words."""
+    """One ONNX variant before the gate. `reason`: the gate's own words, in English, for one that
+    was not compared with FP32."""
 
     variant: str
     size_mb: str
     flips: str
     latency_ms: str
+    loss: str  # relative, with its interval
     passes: bool
+    compared: bool
+    undecided: bool  # the limit lies within the interval
     selected: bool
     reason: str
 
 
-def _paired_lines() -> dict[str, Callable[[Paired], str]]:
+def _paired_lines(numbers: Numbers) -> dict[str, Callable[[Paired], str]]:
     return {
         "flips": lambda paired: numbers.count(paired.flips),
         "now_right": lambda paired: numbers.count(paired.now_right),
@@ -65,15 +69,20 @@ def _paired_lines() -> dict[str, Callable[[Paired], str]]:
     }
 
 
-def _paired_cell(entry: Entry, reference: Entry | None, show: Callable[[Paired], str]) -> str:
+def _paired_cell(
+    entry: Entry, reference: Entry | None, show: Callable[[Paired], str], not_measured: str
+) -> str:
     if reference and entry.variant.name == reference.variant.name:
         return NOTHING
     paired = entry.scores.paired if entry.scores else None
-    return show(paired) if paired else numbers.NOT_MEASURED
+    return show(paired) if paired else not_measured
 
 
 def score_lines(
-    columns: tuple[Entry, ...], reference: Entry | None, metrics: tuple[str, ...]
+    columns: tuple[Entry, ...],
+    reference: Entry | None,
+    metrics: tuple[str, ...],
+    numbers: Numbers,
 ) -> tuple[Line, ...]:
     """Metrics, then `size_mb`, then what changed against FP32; a cell for each of `columns`."""
     lines = [
@@ -82,25 +91,24 @@ def score_lines(
     ]
     sizes = tuple(numbers.megabytes(entry.variant.size_bytes) for entry in columns)
     lines.append(Line("size_mb", sizes))
-    for key, show in _paired_lines().items():
-        lines.append(Line(key, tuple(_paired_cell(entry, reference, show) for entry in columns)))
+    for key, show in _paired_lines(numbers).items():
+        cells = (_paired_cell(entry, reference, show, numbers.not_measured) for entry in columns)
+        lines.append(Line(key, tuple(cells)))
     return tuple(lines)
 
 
-def _timing_cells(point: TimingPoint | None) -> tuple[str, ...]:
+def _timing_cells(point: TimingPoint | None, numbers: Numbers) -> tuple[str, ...]:
     if point is None:
-        return (numbers.NOT_MEASURED,) * 5
+        return (numbers.not_measured,) * 5
     latencies = (point.mean_ms, point.p50_ms, point.p90_ms, point.p99_ms)
     return (*map(numbers.milliseconds, latencies), numbers.per_second(point.throughput_per_s))
 
 
-def point_key(point: tuple[int, int]) -> str:
-    """A point of the benchmark's grid, batch size × input length: "8 × 128"."""
-    return f"{point[0]} × {point[1]}"
-
-
 def latency_lines(
-    entries: tuple[Entry, ...], baseline: Entry | None, grid: tuple[tuple[int, int], ...]
+    entries: tuple[Entry, ...],
+    baseline: Entry | None,
+    grid: tuple[tuple[int, int], ...],
+    numbers: Numbers,
 ) -> tuple[Line, ...]:
     """Median latency in ms of each of `entries`, and how many times as fast as `baseline` it is."""
     lines = []
@@ -112,12 +120,15 @@ def latency_lines(
             faster = entry.faster_than(baseline, *point)
             own = baseline is not None and entry.variant.name == baseline.variant.name
             cells.append(cell if faster is None or own else f"{cell} ({numbers.ratio(faster)})")
-        lines.append(Line(point_key(point), tuple(cells)))
+        lines.append(Line(numbers.point(point), tuple(cells)))
     return tuple(lines)
 
 
 def speed_tables(
-    entries: tuple[Entry, ...], baselines: tuple[Entry, ...], grid: tuple[tuple[int, int], ...]
+    entries: tuple[Entry, ...],
+    baselines: tuple[Entry, ...],
+    grid: tuple[tuple[int, int], ...],
+    numbers: Numbers,
 ) -> tuple[SpeedTable, ...]:
     """For each model that was timed: mean, p50, p90, p99 in ms, sequences a second, and the median
     latency of each of `baselines` divided by its own."""
@@ -125,7 +136,7 @@ def speed_tables(
         SpeedTable(
             entry.label,
             tuple(
-                Line(point_key(point), (*_timing_cells(entry.point(*point)), *faster))
+                Line(numbers.point(point), (*_timing_cells(entry.point(*point), numbers), *faster))
                 for point in grid
                 for faster in [[numbers.ratio(entry.faster_than(b, *point)) for b in baselines]]
             ),
@@ -135,7 +146,20 @@ def speed_tables(
     )
 
 
-def candidate_lines(report: Report) -> tuple[CandidateLine, ...]:
+def _loss(candidate: Candidate, numbers: Numbers) -> str:
+    loss, interval = candidate.relative_loss, candidate.loss_interval
+    if loss is None or interval is None:
+        return NOTHING
+    low, high = numbers.loss_share(interval.low), numbers.loss_share(interval.high)
+    return numbers.together(f"{numbers.loss_share(loss)} ({low} … {high})")
+
+
+def _undecided(candidate: Candidate, limit: float) -> bool:
+    interval = candidate.loss_interval
+    return interval is not None and interval.low <= limit < interval.high
+
+
+def candidate_lines(report: Report, numbers: Numbers) -> tuple[CandidateLine, ...]:
     """Every ONNX variant that stood before the gate, as it was decided."""
     selection = report.selection
     if selection is None:
@@ -150,7 +174,10 @@ def candidate_lines(report: Report) -> tuple[CandidateLine, ...]:
                 size_mb=numbers.megabytes(report.variant(candidate.variant).size_bytes),
                 flips=numbers.count(paired.flips if paired else None),
                 latency_ms=numbers.milliseconds(candidate.mean_ms),
+                loss=_loss(candidate, numbers),
                 passes=candidate.passes,
+                compared=candidate.loss_interval is not None,
+                undecided=_undecided(candidate, selection.max_relative_loss),
                 selected=candidate.variant == selection.selected,
                 reason=candidate.reason,
             )
@@ -162,7 +189,7 @@ def _yes_no(value: bool | None) -> str:
     return NOTHING if value is None else "yes" if value else "no"
 
 
-def setting_lines(entries: tuple[Entry, ...]) -> tuple[Line, ...]:
+def setting_lines(entries: tuple[Entry, ...], numbers: Numbers) -> tuple[Line, ...]:
     """How each model was quantized; lines that say nothing about any of them are left out."""
     columns = []
     for entry in entries:
@@ -191,7 +218,7 @@ def setting_lines(entries: tuple[Entry, ...]) -> tuple[Line, ...]:
 _LARGE_SPREAD = 0.15
 
 
-def round_spread(report: Report) -> Spread | None:
+def round_spread(report: Report, numbers: Numbers) -> Spread | None:
     """How far the rounds differ; None where there are no two rounds to compare."""
     timings = report.timings.timings if report.timings else ()
     rounds = [p.round_means_ms for t in timings for p in t.points if len(p.round_means_ms) > 1]

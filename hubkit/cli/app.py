@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hubkit.cli import hub, publish, recipe, stages, sweep
+from hubkit.cli import card, hub, publish, recipe, stages, sweep
 from hubkit.errors import HubkitError
 from hubkit.output import output
 
@@ -27,7 +27,7 @@ for command, short in (
     (stages.quantize, "Make the INT8 variants."),
     (stages.evaluate, "Score the variants on labelled rows."),
     (stages.benchmark, "Time the variants on this machine."),
-    (stages.card, "Print the model card, or write the bundle."),
+    (card.card, "Print the model card, check it, or write the bundle."),
     (stages.push, "Push a bundle in one commit, and verify it."),
     (stages.verify, "Check what is on the Hub against its records."),
 ):

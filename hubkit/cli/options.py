@@ -34,6 +34,15 @@ def interruptible(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def refuse_together(**given: bool) -> None:
+    """Raise UsageError where more than one of the options is given."""
+    both = [f"--{name.replace('_', '-')}" for name, there in given.items() if there]
+    if len(both) > 1:
+        raise UsageError(
+            f"{' and '.join(both)} do not go together", hint=f"Give {' or '.join(both)}."
+        )
+
+
 def _choose_format(value: str) -> str:
     for style in FORMATS:
         if style == value:
@@ -143,6 +152,32 @@ Splits = Annotated[
         "--splits",
         metavar="EVAL[,CALIBRATION]",
         help="With --dataset: the split to score on, and the one to calibrate static INT8 on.",
+        show_default=False,
+    ),
+]
+Lang = Annotated[
+    str | None,
+    typer.Option(
+        "--lang", metavar="CODE", help="Print the card in this language.", show_default=False
+    ),
+]
+AllLangs = Annotated[bool, typer.Option("--all-langs", help="Print it in every language.")]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="List what only the author can say and has not said; no model is needed."
+    ),
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Compare with the cards on the Hub.")]
+Open = Annotated[
+    bool, typer.Option("--open", help="Show the card in a browser, as on the Hub's page.")
+]
+Templates = Annotated[
+    Path | None,
+    typer.Option(
+        "--templates",
+        metavar="DIR",
+        help="Card templates that go before hubkit's own.",
         show_default=False,
     ),
 ]

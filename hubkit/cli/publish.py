@@ -14,6 +14,7 @@ from hubkit.cli.options import (
     RepoIdOption,
     Tag,
     Target,
+    Templates,
     Visibility,
     interruptible,
 )
@@ -43,6 +44,7 @@ def publish(
             help="Take the ONNX variant from the recipe's sweep: the preferred one that passes.",
         ),
     ] = False,
+    templates: Templates = None,
     format_: FormatOption = "human",
 ) -> None:
     """Quantize, evaluate, benchmark, describe and publish a recipe's model, and verify it.
@@ -62,6 +64,7 @@ def publish(
                 repo_id=repo_id,
                 endpoint=endpoint,
                 select_from_sweep=select_from_sweep,
+                templates=templates,
             )
         )
         return
@@ -78,6 +81,7 @@ def publish(
             private=private,
             again=again or (),
             select_from_sweep=select_from_sweep,
+            templates=templates,
             listener=steps,
         )
     show_published(published)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hubkit.output import Json
     from hubkit.pipeline import Published
     from hubkit.preview import Preview
-    from hubkit.records import Bundle, Failed, Record, Scores, Timings, Variant
+    from hubkit.records import Failed, Record, Scores, Timings, Variant
     from hubkit.runner import Ran
     from hubkit.stages.push import Pushed, Tagged
     from hubkit.stages.report import SummaryRow
@@ -234,17 +234,6 @@ def show_timings(timings: Timings) -> None:
     out.data(f"{machine.cpu}, {machine.logical_cpus} CPUs, {timings.timings[0].threads} threads")
 
 
-def show_card(store: Store, ready: Bundle, into: Path | None) -> None:
-    """The card's text; with `into`, the whole bundle there."""
-    out = output()
-    folder = store.path(ready.artifact)
-    if into is not None:
-        copy_folder(folder, into)
-        out.info(f"The bundle is in {into}.")
-    text = (folder / "README.md").read_text(encoding="utf-8")
-    out.data({"repo_id": ready.repo_id, "card": text} if out.style == "json" else text)
-
-
 def show_pushed(pushed: Pushed, verified: Verified | None, tagged: Tagged | None) -> None:
     """Where it is now."""
     out = output()
@@ -290,17 +279,22 @@ def copy_folder(source: Path, target: Path) -> Path:
     """A writable copy of a stored folder. Raises UsageError where something is there already."""
     import shutil
 
-    from hubkit.errors import UsageError
-
-    if target.exists() and any(target.iterdir()):
-        raise UsageError(f"{target} is not empty", hint="Name a new folder with --output.")
-    target.mkdir(parents=True, exist_ok=True)
+    new_folder(target)
     for path in sorted(source.rglob("*")):
         if path.is_file():
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     return target
+
+
+def new_folder(target: Path) -> None:
+    """Make an empty folder. Raises UsageError where something is in it already."""
+    from hubkit.errors import UsageError
+
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} is not empty", hint="Name a new folder with --output.")
+    target.mkdir(parents=True, exist_ok=True)
 
 
 def _plain(record: Record) -> dict[str, Json]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hubkit.cli.opening import labelled, opened
 from hubkit.cli.options import (
     Demo,
     Endpoint,
@@ -24,55 +23,6 @@ from hubkit.cli.options import (
     interruptible,
 )
 from hubkit.output import output
-
-if TYPE_CHECKING:
-    from hubkit.folder import LabelledData
-    from hubkit.preparing import Origins
-    from hubkit.recipe_file import LoadedRecipe
-    from hubkit.runner import Runner
-
-
-@contextmanager
-def _opened(
-    target: str, *, demo: bool, endpoint: str | None, data: LabelledData | None = None
-) -> Iterator[tuple[Runner, LoadedRecipe, Origins]]:
-    """A session on a recipe, or on a model folder with its dataset."""
-    from hubkit.errors import UsageError
-    from hubkit.folder import folder_recipe, is_model_folder
-    from hubkit.pipeline import running, session
-    from hubkit.preparing import NO_ORIGINS
-
-    with output().steps() as steps:
-        if not is_model_folder(target):
-            with session(target, demo=demo, endpoint=endpoint, listener=steps) as found:
-                yield found
-            return
-        if data is None:
-            raise UsageError(
-                f"{target} is a model folder, and this needs labelled rows too",
-                hint="Add --dataset PATH_OR_ID, with --text-column and --label-column.",
-            )
-        with running(endpoint=endpoint, listener=steps) as run, run.store.scratch() as scratch:
-            yield run, folder_recipe(Path(target), data, scratch), NO_ORIGINS
-
-
-def _data(
-    dataset: str | None, text: list[str] | None, label: str, splits: str | None
-) -> LabelledData | None:
-    from hubkit.folder import LabelledData
-
-    if dataset is None:
-        return None
-    columns = text or ["text"]
-    evaluation, _, calibration = (splits or "").partition(",")
-    return LabelledData(
-        path=dataset,
-        text_column=columns[0],
-        second_text_column=columns[1] if len(columns) > 1 else None,
-        label_column=label,
-        eval_split=evaluation or None,
-        calibration_split=calibration or None,
-    )
 
 
 @interruptible
@@ -96,7 +46,7 @@ def quantize(
             _, variants, failures = folder_variants(run, Path(target))
             show_variants(variants, failures, run.store, into)
         return
-    with _opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
+    with opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
         recipe = loaded.recipe
         material = prepare(run, loaded, origins)
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
@@ -121,8 +71,8 @@ def evaluate(
     from hubkit.preparing import prepare
     from hubkit.quantizing import CalibrationRows
 
-    data = _data(dataset, text_column, label_column, splits)
-    with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
+    data = labelled(dataset, text_column, label_column, splits)
+    with opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
         recipe = loaded.recipe
         material = prepare(run, loaded, origins)
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
@@ -153,7 +103,7 @@ def benchmark(
             timings = time(run, base, variants, benchmark_plan(base.max_positions))
         show_timings(timings)
         return
-    with _opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
+    with opened(target, demo=demo, endpoint=endpoint) as (run, loaded, origins):
         recipe = loaded.recipe
         material = prepare(run, loaded, origins)
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
@@ -161,38 +111,6 @@ def benchmark(
         run.close()
         timings = time(run, material.base, variants, recipe.benchmark)
     show_timings(timings)
-
-
-@interruptible
-def card(
-    target: TargetOrFolder,
-    repo_id: RepoIdOption = None,
-    into: OutputDir = None,
-    dataset: LabelledDataset = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = "label",
-    splits: Splits = None,
-    demo: Demo = False,
-    endpoint: Endpoint = None,
-    format_: FormatOption = "human",
-) -> None:
-    """Print the model card; with --output, write the whole bundle that `publish` would push."""
-    from hubkit.assembling import assemble
-    from hubkit.cli.show import show_card
-    from hubkit.errors import UsageError
-    from hubkit.measuring import measure
-
-    data = _data(dataset, text_column, label_column, splits)
-    with _opened(target, demo=demo, endpoint=endpoint, data=data) as (run, loaded, origins):
-        wanted = repo_id or loaded.recipe.publication.repo_id
-        if wanted is None and into is not None:
-            raise UsageError(
-                "the bundle's card must name its repository",
-                hint="Add --repo-id USER/NAME, or set publication.repo_id in the recipe.",
-            )
-        wanted = wanted or f"USER/{loaded.recipe.name}-int8"
-        ready = assemble(run, loaded, measure(run, loaded, origins), wanted)
-        show_card(run.store, ready, into)
 
 
 @interruptible

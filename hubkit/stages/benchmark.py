@@ -171,28 +171,37 @@ def measurements(
 
 
 class Taken:
-    """The latencies of all rounds, by variant and point."""
+    """The visits of all rounds, by variant and point."""
 
     def __init__(self) -> None:
-        self._rounds: dict[str, dict[tuple[int, int], list[tuple[int, ...]]]] = {}
+        self._rounds: dict[str, dict[tuple[int, int], list[Measured]]] = {}
         self._peaks: dict[str, float | None] = {}
 
     def add(self, step: Step, measured: Measured) -> None:
         points = self._rounds.setdefault(step.variant, defaultdict(list))
-        points[step.batch_size, step.input_length].append(measured.latencies_ns)
+        points[step.batch_size, step.input_length].append(measured)
         self._peaks[step.variant] = measured.peak_rss_mb
 
     def timing(self, variant: str, threads: int) -> Timing:
         points = tuple(
-            timing_point(batch_size, length, rounds)
+            timing_point(batch_size, length, [one.latencies_ns for one in rounds], joules(rounds))
             for (batch_size, length), rounds in self._rounds[variant].items()
         )
         peak = self._peaks[variant]
         return Timing(variant=variant, points=points, threads=threads, peak_rss_mb=peak)
 
 
+def joules(visits: Sequence[Measured]) -> float | None:
+    """The energy of all visits to a point; None unless it is known of each."""
+    known = [visit.energy_uj for visit in visits if visit.energy_uj is not None]
+    return sum(known) / 1e6 if known and len(known) == len(visits) else None
+
+
 def timing_point(
-    batch_size: int, input_length: int, rounds: Sequence[Sequence[int]]
+    batch_size: int,
+    input_length: int,
+    rounds: Sequence[Sequence[int]],
+    energy_j: float | None = None,
 ) -> TimingPoint:
     """Statistics over the pooled latencies (nanoseconds) of all rounds."""
     pooled = sorted(latency for one in rounds for latency in one)
@@ -208,6 +217,7 @@ def timing_point(
         p99_ms=percentile(pooled, 99) / 1e6,
         throughput_per_s=len(pooled) * batch_size / seconds,
         round_means_ms=tuple(sum(one) / len(one) / 1e6 for one in rounds),
+        energy_j=energy_j,
     )
 
 

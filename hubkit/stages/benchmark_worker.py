@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter
 from hubkit.errors import ModelError
 from hubkit.executors.worker import error_event
 from hubkit.records import Record, Variant
+from hubkit.stages.energy import POWERCAP, microjoules, read_energy
 
 if TYPE_CHECKING:
     from hubkit.backends.base import Arrays, Session
@@ -62,13 +63,15 @@ class Ready(Record):
 
 
 class Measured(Record):
-    """Each call's duration; `started_ns` and `ended_ns` are of the clock that processes share."""
+    """Each call's duration; `started_ns` and `ended_ns` are of the clock that processes share.
+    `energy_uj`: what the processor packages took from start to end; None where nothing tells."""
 
     kind: Literal["measured"] = "measured"
     latencies_ns: tuple[int, ...]
     started_ns: int
     ended_ns: int
     peak_rss_mb: float | None
+    energy_uj: int | None = None
 
 
 class Fault(Record):
@@ -106,8 +109,9 @@ def model_inputs(names: tuple[str, ...], call: Measure) -> Arrays:
     return {name: known[name] for name in names}
 
 
-def measure(session: Session, call: Measure) -> Measured:
-    """Durations of single calls, garbage collection off, warm-up calls not counted."""
+def measure(session: Session, call: Measure, powercap: Path = POWERCAP) -> Measured:
+    """Durations of single calls and their energy, garbage collection off, warm-up calls not
+    counted."""
     arrays = model_inputs(session.input_names, call)
     latencies: list[int] = []
     least_ns, spent_ns = call.min_seconds * 1e9, 0
@@ -116,6 +120,7 @@ def measure(session: Session, call: Measure) -> Measured:
     try:
         for _ in range(call.warmup):
             session.run(arrays)
+        energy = read_energy(powercap)
         started = perf_counter_ns()
         while len(latencies) < call.min_iterations or spent_ns < least_ns:
             start = perf_counter_ns()
@@ -124,6 +129,7 @@ def measure(session: Session, call: Measure) -> Measured:
             latencies.append(latency)
             spent_ns += latency
         ended = perf_counter_ns()
+        energy_uj = microjoules(energy, read_energy(powercap))
     finally:
         gc.enable()
     return Measured(
@@ -131,6 +137,7 @@ def measure(session: Session, call: Measure) -> Measured:
         started_ns=started,
         ended_ns=ended,
         peak_rss_mb=peak_rss_mb(),
+        energy_uj=energy_uj,
     )
 
 

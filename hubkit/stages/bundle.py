@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
 from hubkit.errors import HubkitError, ModelError, StoreError
@@ -14,9 +14,10 @@ from hubkit.hub.manifest import SUMS, format_sums
 from hubkit.keys import files_of
 from hubkit.recipe import Recipe
 from hubkit.records import (
+    Artifact,
     BaseModelInfo,
     Bundle,
-    CardText,
+    CardSet,
     Format,
     Lock,
     Record,
@@ -60,7 +61,8 @@ class BundleInput(Record):
     recipe: Recipe
     lock: Lock
     report: Report
-    card: CardText
+    cards: CardSet
+    assets: Artifact | None = None  # the figures, below assets/
     base: BaseModelInfo
     published: dict[Format, Variant]
     fp32_onnx: Variant | None = None  # needed where the recipe publishes it
@@ -93,7 +95,7 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
         write_text(root / SWEEP_FILE, record_json(given.sweep))
     write_text(root / "lock.json", record_json(given.lock))
     write_text(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
-    write_text(root / given.card.path, given.card.text)
+    _place_cards(given, ctx, root)
     _refuse_silent_fp32(root)
     refuse_machine_paths(root)
     sums = files_of(root)
@@ -125,6 +127,8 @@ def recipe_json(recipe: Recipe, lock: Lock) -> str:
         value["base"]["path"] = lock.base.id
     if recipe.dataset.source == "local":
         value["dataset"]["path"] = lock.dataset.id
+    if recipe.templates is not None:
+        value["templates"] = PurePath(recipe.templates).name
     return _DOTLESS.sub(r"\1.0\2", value_json(value))
 
 
@@ -185,6 +189,18 @@ def _place_tokenizer(base: Path, root: Path) -> None:
     for path in sorted(base.iterdir()):
         if path.name in _TOKENIZER_FILES or _LICENCE.match(path.name):
             _place(path, root / path.name)
+
+
+def _place_cards(given: BundleInput, ctx: Context, root: Path) -> None:
+    texts = {one.path: one.text for one in given.cards.cards}
+    texts |= {one.path: one.text for one in given.cards.files}
+    for path, text in texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        write_text(root / path, text)
+    if given.assets is not None:
+        folder = ctx.store.path(given.assets)
+        for ref in given.assets.files:
+            _place(folder / ref.path, root / ref.path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from hubkit.errors import DataError
@@ -19,6 +19,8 @@ Words = tuple[str, ...]
 _ROLES: tuple[Literal["primary", "secondary", "question", "context"], ...]
 _ROLES = ("primary", "secondary", "question", "context")  # in the order of the columns written
 _TEXT = ("string", "large_string")
+_SINGLE, _BYTES = ("Value", "ClassLabel"), ("binary", "large_binary")
+MAX_GROUPS = 20  # slices that a column can make
 _LISTS = ("list", "List", "LargeList", "Sequence")
 # Reference -> what its column has to hold, in words.
 _HOLDS = {
@@ -35,12 +37,14 @@ class Rows:
     `columns`: role -> text, or the words of it; None where it is missing. `values`: the reference
     column as it is stored: a value a row, a list of values a row, or the accepted answers; None
     where the task has none. `class_names`: of the integers in it, where the dataset has them.
+    `groups`: group column -> its values as text, None where a row has none.
     """
 
     split: str
     columns: Mapping[str, Sequence[str | Words | None]]
     values: Sequence[object] | None
     class_names: tuple[str, ...] | None
+    groups: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -74,6 +78,47 @@ def read_columns(dataset: Dataset, split: str, spec: DatasetSpec, reference: Ref
     if reference == "answers":
         values = [_answers(value) for value in values]
     return Rows(split, columns, values, _class_names(dataset.features[column]))
+
+
+def read_groups(
+    dataset: Dataset, split: str, spec: DatasetSpec, columns: Sequence[str]
+) -> dict[str, list[str | None]]:
+    """The values of group columns as text. Raises DataError where one is not there, holds no single
+    values, or more different ones than a card can show."""
+    found = {}
+    for column in columns:
+        _need_column(dataset, column, "analyses.group_columns", spec)
+        feature = dataset.features[column]
+        if type(feature).__name__ not in _SINGLE or getattr(feature, "dtype", "") in _BYTES:
+            raise DataError(
+                f"column {column} of dataset {spec.path} holds {_kind(feature)}, not one value a"
+                " row",
+                hint="Set analyses.group_columns in the recipe to columns with texts or numbers.",
+            )
+        names = _class_names(feature)
+        values = [_group(value, names) for value in _column(dataset, column)]
+        different = len(set(values) - {None})
+        if different > MAX_GROUPS:
+            raise DataError(
+                f"column {column} of split {split} of dataset {spec.path} has {different:,}"
+                f" different values, and a column of analyses.group_columns at most {MAX_GROUPS}",
+                hint="Name a column with fewer, or look at rows by length, label or pattern"
+                " (analyses.slices).",
+            )
+        found[column] = values
+    return found
+
+
+def _group(value: object, names: tuple[str, ...] | None) -> str | None:
+    if value is None or value != value:  # NaN, which is what a number that is missing becomes
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if names is not None and isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else None  # -1: the dataset does not say
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _need_column(dataset: Dataset, column: str, key: str, spec: DatasetSpec) -> None:

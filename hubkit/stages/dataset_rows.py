@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from hubkit.nearest import did_you_mean
 from hubkit.recipe import DatasetSpec
 from hubkit.records import Source
 from hubkit.stage import Context
-from hubkit.stages.dataset_columns import Rows, read_columns
+from hubkit.stages.dataset_columns import Rows, read_columns, read_groups
 from hubkit.stages.hub_source import Wanted, hub_reader
 from hubkit.tasks.base import Reference
 
@@ -35,11 +35,13 @@ _BATCH_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Wish:
-    """What is read: the splits, and the columns that `spec` names for a task with `reference`."""
+    """What is read: the splits, and the columns that `spec` names for a task with `reference`;
+    of the first split `groups` too."""
 
     spec: DatasetSpec
     reference: Reference
     splits: Sequence[str]
+    groups: Sequence[str] = ()
 
 
 def read_splits(source: Source, wish: Wish, path: Path | None, ctx: Context) -> list[Rows]:
@@ -51,7 +53,7 @@ def read_splits(source: Source, wish: Wish, path: Path | None, ctx: Context) -> 
     spec, splits, scratch = wish.spec, wish.splits, ctx.scratch / "datasets"
     if path is not None:
         found = list(_load(_local(path), spec, splits, scratch, None))
-        return [_rows(dataset, split, spec, wish.reference) for split, dataset in found]
+        return _all_rows(found, wish)
     reader = hub_reader(ctx.endpoint, ctx.token)
     wanted = Wanted("dataset", source.id, source.sha)
     # hf://: else a local folder of that name would be taken for it.
@@ -62,7 +64,7 @@ def read_splits(source: Source, wish: Wish, path: Path | None, ctx: Context) -> 
         loaded = reader.read(
             wanted, lambda _: list(_load(place, spec, splits, scratch, reader.token))
         )
-    return [_rows(dataset, split, spec, wish.reference) for split, dataset in loaded]
+    return _all_rows(loaded, wish)
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,13 @@ def _keep(builder: DatasetBuilder, place: _Place, splits: Sequence[str]) -> None
 def split_names(split: str) -> list[str]:
     """The names in a split expression: ["train", "test"] of "train[:10%]+test"."""
     return [re.split(r"\[", part.strip(), maxsplit=1)[0] for part in split.split("+")]
+
+
+def _all_rows(loaded: Sequence[tuple[str, Dataset]], wish: Wish) -> list[Rows]:
+    found = [_rows(dataset, split, wish.spec, wish.reference) for split, dataset in loaded]
+    split, dataset = loaded[0]
+    groups = read_groups(dataset, split, wish.spec, wish.groups)
+    return [replace(found[0], groups=groups), *found[1:]]
 
 
 def _rows(dataset: Dataset, split: str, spec: DatasetSpec, reference: Reference) -> Rows:

@@ -20,7 +20,7 @@ from hubkit.records import (
     Scores,
     ScoreTable,
 )
-from hubkit.stage import Context, stage
+from hubkit.stage import Context, Progress, no_progress, stage
 from hubkit.stages.split_rows import read_rows
 from hubkit.tasks import task_for
 from hubkit.tasks.base import Rows
@@ -66,22 +66,59 @@ def evaluate(given: EvaluateInput, ctx: Context) -> ScoreTable:
     """
     if not given.encoded.rows:
         raise DataError("there are no rows to score", hint="Name another split in the recipe.")
-    scorer = _scorer(given, ctx)
-    judged: dict[str, _Judged] = {}
-    for one in given.predictions:
-        kept = _kept(ctx.store.path(one.artifact) / "logits.npy", one, given.encoded)
-        judged[one.variant] = _Judged(kept, _answers(scorer, one.variant, kept))
+    outputs = read_outputs(given, ctx)
+    return ScoreTable(scores=score_outputs(given, outputs, ctx.scratch / "evaluate", ctx.progress))
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What several variants gave for the same rows. `arrays`: of encoded.npz; `rows`: as
+    `Task.scorer` takes them; `kept`: variant -> what its task keeps, input after input."""
+
+    arrays: Arrays
+    rows: Rows
+    kept: Mapping[str, Floats]
+    number: int  # of rows
+
+
+def read_outputs(given: EvaluateInput, ctx: Context) -> Outputs:
+    """The predictions and what they are scored by. Raises DataError where they are of other rows,
+    ModelError where they are not finite."""
+    import numpy as np
+
+    path = ctx.store.path(given.encoded.artifact) / "encoded.npz"
+    with np.load(path, allow_pickle=False) as file:
+        arrays: Arrays = dict(file)
+    rows = Rows(columns={}, references=None)  # labels are among the arrays
+    if task_for(given.task).reference in ("answers", "none"):
+        if given.dataset is None:
+            raise DataError(f"{given.task} is scored on the texts of the rows: name their dataset")
+        rows = read_rows(ctx.store.path(given.dataset.artifact), "eval")
+    kept = {
+        one.variant: _kept(ctx.store.path(one.artifact) / "logits.npy", one, given.encoded)
+        for one in given.predictions
+    }
+    return Outputs(arrays, rows, kept, given.encoded.rows)
+
+
+def score_outputs(
+    given: EvaluateInput, outputs: Outputs, scratch: Path, progress: Progress = no_progress
+) -> tuple[Scores, ...]:
+    """The scores of every variant on these rows, by the metrics, baselines and confidence of
+    `given`."""
+    scorer = task_for(given.task).scorer(outputs.arrays, outputs.rows, given.labels, scratch)
+    judged = {
+        name: _Judged(kept, _answers(scorer, name, kept)) for name, kept in outputs.kept.items()
+    }
     scores = []
     for at, name in enumerate(judged):
-        ctx.progress("scoring", at, len(judged))
-        scores.append(_scores(given, scorer, judged, name))
-    ctx.progress("scoring", len(judged), len(judged))
+        progress("scoring", at, len(judged))
+        scores.append(_scores(given, scorer, judged, name, outputs.number))
+    progress("scoring", len(judged), len(judged))
     by_name = {one.variant: one for one in scores}
-    return ScoreTable(
-        scores=tuple(
-            one.model_copy(update={"paired": _against(given, scorer, judged, by_name, one)})
-            for one in scores
-        )
+    return tuple(
+        one.model_copy(update={"paired": _against(given, scorer, judged, by_name, one)})
+        for one in scores
     )
 
 
@@ -91,22 +128,6 @@ class _Judged:
 
     kept: NDArray[np.float32]
     answers: object
-
-
-def _scorer(given: EvaluateInput, ctx: Context) -> Scorer[object]:
-    import numpy as np
-
-    task = task_for(given.task)
-    with np.load(
-        ctx.store.path(given.encoded.artifact) / "encoded.npz", allow_pickle=False
-    ) as file:
-        arrays: Arrays = dict(file)
-    rows = Rows(columns={}, references=None)  # labels are among the arrays
-    if task.reference in ("answers", "none"):
-        if given.dataset is None:
-            raise DataError(f"{given.task} is scored on the texts of the rows: name their dataset")
-        rows = read_rows(ctx.store.path(given.dataset.artifact), "eval")
-    return task.scorer(arrays, rows, given.labels, ctx.scratch / "evaluate")
 
 
 def _kept(path: Path, one: Predictions, encoded: Encoded) -> Floats:
@@ -131,12 +152,16 @@ def _answers(scorer: Scorer[object], variant: str, kept: Floats) -> object:
 
 
 def _scores(
-    given: EvaluateInput, scorer: Scorer[object], judged: Mapping[str, _Judged], name: str
+    given: EvaluateInput,
+    scorer: Scorer[object],
+    judged: Mapping[str, _Judged],
+    name: str,
+    rows: int,
 ) -> Scores:
     names = tuple(dict.fromkeys((*given.metrics, given.gate_metric)))
     reference = _reference(given, judged, name)
     metrics = scorer.metrics(judged[name].answers, names, given.confidence, reference)
-    return Scores(variant=name, rows=given.encoded.rows, metrics=metrics)
+    return Scores(variant=name, rows=rows, metrics=metrics)
 
 
 def _reference(given: EvaluateInput, judged: Mapping[str, _Judged], name: str) -> object:

@@ -18,6 +18,7 @@ from hubkit.stages.dataset_columns import Rows
 from hubkit.stages.dataset_labels import LabelMap, answers_of
 from hubkit.stages.dataset_rows import Wish, read_splits
 from hubkit.stages.resolve import digest_of_data
+from hubkit.stages.split_rows import GROUP
 from hubkit.tasks import task_for
 from hubkit.tasks.base import Reference
 
@@ -30,7 +31,7 @@ class FetchDatasetInput(Record):
     """`path`: of a local dataset, whose digest is in `source`; None: from the Hub.
 
     `samples` limits the evaluation rows (None: all); `calibration_rows` is the largest number that
-    a variant needs, 0 for none.
+    a variant needs, 0 for none. `group_columns` are kept beside the evaluation rows.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class FetchDatasetInput(Record):
     samples: int | None = None
     calibration_rows: int = 0
     calibration_seed: int = 13
+    group_columns: tuple[str, ...] = ()
     path: str | None = None
 
 
@@ -67,7 +69,8 @@ class _Picked:
     unkeyed=("path",),
 )
 def fetch_dataset(given: FetchDatasetInput, ctx: Context) -> Dataset:
-    """eval.parquet, in the order of its split, and calibration.parquet, drawn with the seed.
+    """eval.parquet, in the order of its split, with the group columns as text, and
+    calibration.parquet, drawn with the seed.
 
     A limit on the evaluation rows takes a seeded sample, so that a split sorted by label keeps all
     of them. Calibration rows never occur in the evaluation split. Raises DataError where the
@@ -109,7 +112,7 @@ def _splits(given: FetchDatasetInput, ctx: Context) -> tuple[Rows, Rows | None]:
     names = [given.spec.eval_split]
     if given.calibration_rows:
         names.append(given.spec.calibration_split)
-    wish = Wish(given.spec, task_for(given.task).reference, names)
+    wish = Wish(given.spec, task_for(given.task).reference, names, given.group_columns)
     evaluation, *rest = read_splits(given.source, wish, path, ctx)
     return evaluation, rest[0] if rest else None
 
@@ -190,4 +193,6 @@ def _write(picked: _Picked, reference: Reference, path: Path) -> None:
         name = "answers" if reference == "answers" else "label"
         lists = {"word-labels": pa.list_(pa.int64()), "answers": texts}
         columns[name] = pa.array(picked.references, lists.get(reference, pa.int64()))
+    for column, groups in picked.rows.groups.items():
+        columns[GROUP + column] = pa.array([groups[n] for n in picked.numbers], pa.string())
     pq.write_table(pa.table(columns), path)

@@ -10,6 +10,7 @@ from hubkit.cards.entry import Entry, entry_of
 from hubkit.cards.layout import label_of, metric_title
 from hubkit.recipe import Recipe
 from hubkit.records import (
+    Analyses,
     BaseModelInfo,
     Dataset,
     Encoded,
@@ -43,6 +44,7 @@ class ReportInput(Record):
     made_up_samples: bool = False
     failures: tuple[Failed, ...] = ()
     sweep: SweepOrigin | None = None
+    analyses: Analyses | None = None
 
 
 class SummaryRow(Record):
@@ -94,6 +96,7 @@ def report(given: ReportInput, ctx: Context) -> Report:
         made_up_samples=given.made_up_samples,
         failures=given.failures,
         sweep=given.sweep,
+        analyses=given.analyses,
     )
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hubkit.errors import DataError, HubError, ModelError
+from hubkit.hub.client import connect
 from hubkit.hub.remote import RepoKind
 from hubkit.keys import digest_of_file, digest_of_value
 from hubkit.lock import python_version, tool_versions
 from hubkit.recipe import Base, DatasetSpec, LocalModel
 from hubkit.records import Artifact, Lock, Record, Sha, Source
 from hubkit.stage import Context, stage
+from hubkit.stages.hub_benchmark import EVAL_FILE, tasks_done
 from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
 from hubkit.stages.model_files import digest_of_model
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import DatasetInfo, ModelInfo, SpaceInfo
+
+    RepoInfo = ModelInfo | DatasetInfo | SpaceInfo
 
 _LOCAL = "local"
 
@@ -107,7 +115,7 @@ def _dataset(given: ResolveInput, ctx: Context) -> Source:
             license=_license_of_folder(ctx.store.path(given.stored_dataset)),
             origin=given.dataset_origin,
         )
-    pinned = _pinned(Wanted("dataset", spec.path, spec.revision), ctx)
+    pinned = _pinned(Wanted("dataset", spec.path, spec.revision), ctx, spec)
     return pinned.model_copy(update={"source": spec.source, "origin": given.dataset_origin})
 
 
@@ -123,7 +131,7 @@ def _local(kind: RepoKind, path: Path, digest: str) -> Source:
     )
 
 
-def _pinned(wanted: Wanted, ctx: Context) -> Source:
+def _pinned(wanted: Wanted, ctx: Context, spec: DatasetSpec | None = None) -> Source:
     reader = hub_reader(ctx.endpoint, ctx.token)
     info = reader.read(
         wanted,
@@ -141,7 +149,16 @@ def _pinned(wanted: Wanted, ctx: Context) -> Source:
         sha=info.sha,
         license=_license_of_tags(info.tags or []),
         url=_url(reader, wanted),
+        benchmark_tasks=_benchmark_tasks(info, spec, ctx) if spec else (),
     )
+
+
+def _benchmark_tasks(info: RepoInfo, spec: DatasetSpec, ctx: Context) -> tuple[str, ...]:
+    """A benchmark has an eval.yaml at its root; no other dataset is asked for one."""
+    if info.sha is None or EVAL_FILE not in {file.rfilename for file in info.siblings or []}:
+        return ()
+    hub = connect(ctx.endpoint, ctx.token)
+    return tasks_done(hub.read(spec.path, info.sha, EVAL_FILE, kind="dataset"), spec)
 
 
 def _url(reader: HubReader, wanted: Wanted) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from hubkit.cards.escape import one_line
+from hubkit.cards.plot_canvas import settings
+from hubkit.cards.plot_labels import Box, Label, place
 from hubkit.sweep_records import SweepReport
-from hubkit.sweeps.plot_labels import Box, Label, place
 from hubkit.sweeps.plot_points import Panel, Spot, panels, spots
 from hubkit.sweeps.report_view import LESS_IS_BETTER, View
 
@@ -56,25 +54,13 @@ def plot_png(report: SweepReport) -> bytes:
 
 
 def _drawn(report: SweepReport, kind: Literal["svg", "png"]) -> bytes:
-    with _matplotlib():
+    with settings(_SETTINGS):
         figure = _figure(View(report))
         buffer = BytesIO()
         # No date and no version of matplotlib, so that the bytes depend on the report alone.
         metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=_DPI, metadata=metadata)
     return buffer.getvalue()
-
-
-@contextmanager
-def _matplotlib() -> Iterator[None]:
-    """Settings of matplotlib for one picture, whatever the user's own are."""
-    import matplotlib
-
-    with warnings.catch_warnings(), matplotlib.rc_context():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        yield
 
 
 def _figure(view: View) -> Figure:

@@ -99,6 +99,31 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Subset:
+    """Some rows, as if they alone had been encoded and predicted.
+
+    `arrays` and `rows` are what `Task.scorer` takes; `kept`: int64, which of the outputs that were
+    kept of all rows, put one after another, are theirs; `metrics`: those that have a meaning on
+    these rows, at least one.
+    """
+
+    arrays: Arrays
+    rows: Rows
+    kept: Ints
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure a model is of its answers. `probability`: float64[units], of the answer; `right`:
+    bool[units]; `rows`: int64[units], ascending, the row that each unit is of."""
+
+    probability: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    rows: Ints
+
+
+@dataclass(frozen=True)
 class AutoClasses:
     """The classes that a reader of the card loads the model with."""
 
@@ -187,3 +212,10 @@ class Task(Protocol):
         self, encoded: Arrays, rows: Rows, labels: tuple[str, ...], scratch: Path
     ) -> Scorer[object]:
         """The scorer of these rows. `scratch`: where `evaluate` may put its files."""
+
+    def subset(self, encoded: Arrays, rows: Rows, chosen: Ints, labels: tuple[str, ...]) -> Subset:
+        """The rows with the numbers `chosen`, int64, ascending, at least one. `rows`: as for
+        `scorer`. A model answers each of them as it does among all rows."""
+
+    def certainty(self, encoded: Arrays, kept: Floats) -> Certainty | None:
+        """Of what `keep` kept of all inputs; None for a task whose answers have no probability."""

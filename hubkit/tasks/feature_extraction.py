@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from hubkit.errors import DataError, ModelError
 from hubkit.records import Metric
-from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows
+from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows, Subset
 from hubkit.tasks.resampling import bootstrap_mean
+from hubkit.tasks.subsets import some_inputs, some_rows
 from hubkit.tasks.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
@@ -83,6 +84,18 @@ class FeatureExtraction:
         """Scores by the reference's vectors: `rows`, which may lack columns, and `labels` are not
         looked at. Raises DataError where there are no inputs."""
         return VectorScorer(encoded)
+
+    def subset(self, encoded: Arrays, rows: Rows, chosen: Ints, labels: tuple[str, ...]) -> Subset:
+        """The rows; their nearest neighbours are looked for among them alone."""
+        return Subset(
+            arrays=some_inputs(encoded, chosen),
+            rows=some_rows(rows, chosen),
+            kept=chosen,
+            metrics=tuple(self.metrics),
+        )
+
+    def certainty(self, encoded: Arrays, kept: Floats) -> None:
+        """None: there are no labels."""
 
 
 class VectorScorer:

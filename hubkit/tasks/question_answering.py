@@ -11,10 +11,11 @@ from hubkit import statistics
 from hubkit.errors import DataError, ModelError
 from hubkit.records import Interval, Metric
 from hubkit.tasks import squad
-from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows
+from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows, Subset
 from hubkit.tasks.metrics import Metrics
 from hubkit.tasks.resampling import bootstrap_mean
 from hubkit.tasks.spans import Layout, best_spans, null_scores
+from hubkit.tasks.subsets import gathered, some_inputs, some_rows
 from hubkit.tasks.windows import windows
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from hubkit.tasks.base import Arrays, Floats, Ints
 
 _METRIC = "hubkit.tasks.metric_scripts.squad:Squad"
+# In the arrays of a subset: whether a model may answer nothing. That must not depend on which rows
+# are among the chosen ones.
+_MAY_BE_EMPTY = "may_be_empty"
 _WRONG_HEAD = "The model is of another task: question answering has start and end logits."
 
 
@@ -105,6 +109,28 @@ class QuestionAnswering:
         """
         return SpanScorer(encoded, rows, Metrics(self.metrics, scratch))
 
+    def subset(self, encoded: Arrays, rows: Rows, chosen: Ints, labels: tuple[str, ...]) -> Subset:
+        """The windows of the rows."""
+        import numpy as np
+
+        inputs = np.flatnonzero(np.isin(encoded["rows"], chosen))
+        tokens, _ = gathered(encoded["offsets"], inputs)
+        return Subset(
+            arrays={
+                **some_inputs(encoded, inputs),
+                "rows": np.searchsorted(chosen, encoded["rows"][inputs]),
+                "context_starts": encoded["context_starts"][tokens],
+                "context_ends": encoded["context_ends"][tokens],
+                _MAY_BE_EMPTY: np.asarray([_may_be_empty(encoded, _references(rows))]).astype(int),
+            },
+            rows=some_rows(rows, chosen),
+            kept=tokens,
+            metrics=tuple(self.metrics),
+        )
+
+    def certainty(self, encoded: Arrays, kept: Floats) -> None:
+        """None: a span's logits are no probability of the answer."""
+
 
 @dataclass(frozen=True)
 class SpanAnswers:
@@ -129,7 +155,7 @@ class SpanScorer:
         self._contexts = _texts(rows, "context")
         self._references = _references(rows)
         self._accepted = [squad.accepted_forms(answers) for answers in self._references]
-        self._may_be_empty = not all(map(squad.answerable, self._references))
+        self._may_be_empty = _may_be_empty(encoded, self._references)
         self._starts, self._ends = encoded["context_starts"], encoded["context_ends"]
         self._layout = Layout(encoded["offsets"], encoded["rows"], self._starts >= 0)
         self._metrics = metrics
@@ -229,6 +255,11 @@ def _references(rows: Rows) -> list[list[str]]:
             hint="Name their column under dataset.ref_keys in the recipe.",
         )
     return [list(answers) for answers in cast("Sequence[Sequence[str]]", rows.references)]
+
+
+def _may_be_empty(encoded: Arrays, references: Sequence[Sequence[str]]) -> bool:
+    known = encoded.get(_MAY_BE_EMPTY)
+    return bool(known[0]) if known is not None else not all(map(squad.answerable, references))
 
 
 def _check_layout(layout: Layout, rows: int) -> None:

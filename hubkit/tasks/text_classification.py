@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, cast
 from hubkit import statistics
 from hubkit.errors import DataError, ModelError
 from hubkit.records import Interval, Metric
-from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows
+from hubkit.tasks.base import (
+    AutoClasses,
+    Certainty,
+    Changes,
+    Encoding,
+    Reference,
+    Rows,
+    Subset,
+)
 from hubkit.tasks.metrics import CLASSIFICATION, Metrics
+from hubkit.tasks.subsets import certainty_of, some_inputs, some_rows
 from hubkit.tasks.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
@@ -69,6 +78,24 @@ class TextClassification:
     ) -> LabelScorer:
         """Raises DataError where a row has a label that is none of the model's."""
         return LabelScorer(encoded["labels"], labels, Metrics(self.metrics, scratch))
+
+    def subset(self, encoded: Arrays, rows: Rows, chosen: Ints, labels: tuple[str, ...]) -> Subset:
+        """Rows that all have one label are scored by accuracy alone, which is that label's recall:
+        f1 and precision would be 0 or 1 by the choice of the rows, whatever the model answers."""
+        truth = encoded["labels"][chosen]
+        one_label = len(labels) > 1 and truth.min() == truth.max()
+        return Subset(
+            arrays={**some_inputs(encoded, chosen), "labels": truth},
+            rows=some_rows(rows, chosen),
+            kept=chosen,
+            metrics=("accuracy",) if one_label else tuple(self.metrics),
+        )
+
+    def certainty(self, encoded: Arrays, kept: Floats) -> Certainty:
+        """A row is a unit."""
+        import numpy as np
+
+        return certainty_of(kept, encoded["labels"], np.arange(len(kept)))
 
 
 class LabelScorer:

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, cast
 from hubkit import statistics
 from hubkit.errors import DataError, ModelError
 from hubkit.records import Metric
-from hubkit.tasks.base import AutoClasses, Changes, Encoding, Reference, Rows
+from hubkit.tasks.base import (
+    AutoClasses,
+    Certainty,
+    Changes,
+    Encoding,
+    Reference,
+    Rows,
+    Subset,
+)
 from hubkit.tasks.entities import EntityCounter
 from hubkit.tasks.metrics import Metrics
+from hubkit.tasks.subsets import certainty_of, gathered, some_inputs, some_rows
 from hubkit.tasks.tokenizing import load_tokenizer
 
 if TYPE_CHECKING:
@@ -107,6 +116,31 @@ class TokenClassification:
         to be scored."""
         metrics = Metrics(self.metrics, scratch)
         return WordScorer(encoded["labels"], encoded["word_offsets"], labels, metrics)
+
+    def subset(self, encoded: Arrays, rows: Rows, chosen: Ints, labels: tuple[str, ...]) -> Subset:
+        """Rows without any entity are scored by accuracy alone: the others would be 0, whatever the
+        model answers."""
+        words, offsets = gathered(encoded["word_offsets"], chosen)
+        truth = encoded["labels"][words]
+        entities = EntityCounter(labels, offsets).counts(truth, truth)[:, 2].sum()
+        return Subset(
+            arrays={
+                **some_inputs(encoded, chosen),
+                "word_offsets": offsets,
+                "word_positions": encoded["word_positions"][words],
+                "labels": truth,
+            },
+            rows=some_rows(rows, chosen),
+            kept=words,
+            metrics=tuple(self.metrics) if entities else ("accuracy",),
+        )
+
+    def certainty(self, encoded: Arrays, kept: Floats) -> Certainty:
+        """A word is a unit."""
+        import numpy as np
+
+        lengths = np.diff(encoded["word_offsets"])
+        return certainty_of(kept, encoded["labels"], np.repeat(np.arange(len(lengths)), lengths))
 
 
 class WordScorer:

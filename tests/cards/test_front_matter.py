@@ -6,11 +6,15 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from hubkit.cards.context import build_context
+from hubkit.cards.front_matter import front_matter
+from hubkit.errors import HubkitError
 from hubkit.recipe import Recipe
 from hubkit.records import Lock, Report
 from hubkit.stages.card import render_card
 from hubkit.tasks import TASKS, task_for
 from tests.cards.examples import RECIPE, REPO_ID, make_lock, make_recipe, make_report
+from tests.cards.test_tasks import report_of
 
 
 def card_of(
@@ -95,11 +99,16 @@ def test_tags_name_only_what_is_in_the_repository() -> None:
         "pytorch",
         "neural-compressor",
         "post-training-dynamic",
+        "PostTrainingDynamic",
         "post-training-static",
+        "PostTrainingStatic",
     ]
     publication = {"license": "mit", "formats": ["onnx"], "languages": ["en", "fr"]}
     only_onnx = data_of(make_recipe(publication=publication))
-    assert only_onnx.tags == ["distilbert", "int8", "onnx", "onnxruntime", "post-training-dynamic"]
+    assert only_onnx.tags == [
+        *("distilbert", "int8", "onnx", "onnxruntime"),
+        *("post-training-dynamic", "PostTrainingDynamic"),
+    ]
     assert only_onnx.language == ["en", "fr"]
     assert only_onnx.license == "mit"
 
@@ -130,12 +139,20 @@ def test_hostile_strings_stay_values(hostile: str) -> None:
         }
     )
     base = make_report().base.model_copy(update={"model_type": hostile})
-    card = card_of(lock=changed, report=make_report(base=base))
+    context = build_context(make_recipe(), "", changed, make_report(base=base), REPO_ID)
+    card = ModelCard(f"{front_matter(context)}\n# Tiny sentiment\n")
     assert isinstance(card.data, ModelCardData)
     assert card.data.license == "apache-2.0"
     assert card.data.base_model == " ".join(hostile.split())
     assert (card.data.tags or [])[0] == " ".join(hostile.split())
-    assert card.text.startswith("\n# Tiny sentiment")
+    assert card.text == "\n# Tiny sentiment\n"
+
+
+def test_a_card_that_the_hub_would_refuse_is_not_written() -> None:
+    lock = make_lock()
+    base = lock.base.model_copy(update={"id": "not an id"})
+    with pytest.raises(HubkitError, match="base_model: 'not an id' is no id of a model"):
+        card_of(lock=lock.model_copy(update={"base": base}))
 
 
 @pytest.mark.parametrize("task", TASKS.names())
@@ -143,7 +160,8 @@ def test_every_task_is_named_as_the_hub_does(task: str) -> None:
     labels = RECIPE["labels"] if task_for(task).reference in ("label", "word-labels") else {}
     keys = {key: key for key in task_for(task).required_keys}
     dataset = {"path": "example/x", "data_keys": keys, "ref_keys": []}
-    data = data_of(make_recipe(task=task, labels=labels, dataset=dataset))
+    recipe = make_recipe(task=task, labels=labels, dataset=dataset)
+    data = data_of(recipe, report=report_of(task))
     assert data.pipeline_tag == task_for(task).pipeline_tag
     results = data.eval_results or []
     assert {(r.task_type, r.task_name) for r in results} == {(task, task.replace("-", " ").title())}

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from hubkit.cards import snippets
+from hubkit.recipe_tasks import TASK_KEYS
 from hubkit.records import Format
 from hubkit.tasks import TASKS, task_for
 
@@ -40,6 +41,20 @@ def test_the_classes_are_those_that_verify_loads(task: str) -> None:
     assert f"model = {classes.onnx}.from_pretrained(repo_id)" in onnx
     assert f"model = {classes.neural_compressor}.from_pretrained(repo_id)" in torch
     assert f"model = {classes.onnx}.from_pretrained(" in snippets.loading_fp32_onnx("me/x", task)
+
+
+@pytest.mark.parametrize("kind", ["pytorch", "onnx"])
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("task", TASKS.names())
+def test_every_task_has_a_pipeline(task: str, pair: bool, kind: Format) -> None:
+    text = snippets.pipeline_example(task, REPO, kind=kind, pair=pair)
+    assert text.startswith(snippets.loading(kind, REPO, task))
+    assert f'pipeline("{task}", model=model, tokenizer=tokenizer)' in text
+    tree = ast.parse(text)
+    assert ast.literal_eval(tree.body[0].value) == REPO  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 100
+    takes_two = "secondary" in TASK_KEYS[task].optional
+    assert ("text_pair" in text) == (pair and takes_two)
 
 
 @pytest.mark.parametrize("pair", [False, True])

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,13 +19,22 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from hubkit.records import Lock, Report
 from tests.demo_home import environment, hub_of
 from tests.e2e.conftest import PUBLISH, Publication
+from tests.javascript.node import run as run_javascript
+from tests.javascript.node import run_tool
 
 # The first test to ask for it waits for a whole publication, and on a new machine for the base.
 pytestmark = pytest.mark.timeout(1500)
 
+LANGUAGES = ("ar", "de", "es", "fr", "ja", "ru", "zh")
+FIGURES = ("accuracy-latency", "latency", "reliability", "size", "slices")
 FILES = {
     ".gitattributes",
+    "CITATION.cff",
     "README.md",
+    *(f"README.{code}.md" for code in LANGUAGES),
+    *(f"notes.{code}.md" for code in LANGUAGES),
+    *(f"assets/{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")),
+    "notes.md",
     "SHA256SUMS",
     "config.json",
     "inc_config.json",
@@ -154,6 +164,38 @@ def test_the_printed_snippets_load_and_predict(published: Publication, tmp_path:
         assert scores["POSITIVE"] > 0.5
 
 
+def test_the_pipeline_and_the_javascript_on_the_card_agree(
+    published: Publication, tmp_path: Path
+) -> None:
+    """As printed, from an empty cache, on the Hub that HF_ENDPOINT names."""
+    card = _file(published, tmp_path, "README.md")
+    *_, pipeline = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    (javascript,) = re.findall(r"^```javascript\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=pipeline,
+        env={**environment(tmp_path), "HF_ENDPOINT": published.endpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pipeline(" in pipeline
+    said = re.findall(r"'label': '(\w+)', 'score': (?:np\.float32\()?([\d.e-]+)", done.stdout)
+    scores = {label: float(score) for label, score in said}
+    assert set(scores) == {"NEGATIVE", "POSITIVE"}
+    assert scores["POSITIVE"] > 0.5
+    (found,) = run_javascript(javascript, tmp_path, hf_endpoint=published.endpoint)
+    assert isinstance(found, list)
+    assert {one["label"]: one["score"] for one in found} == pytest.approx(scores, abs=1e-3)
+    model = hf_hub_download(
+        published.repo_id, "model.onnx", endpoint=published.endpoint, cache_dir=tmp_path
+    )
+    (difference,) = run_tool("web.mjs", tmp_path, model)
+    assert isinstance(difference, int | float)
+    assert difference < 0.2  # of a logit; of each, numbers may round to the other side
+
+
 def test_a_dry_run_changes_nothing(published: Publication) -> None:
     said = json.loads(
         published.run(
@@ -200,10 +242,11 @@ def _files(endpoint: str, repo_id: str, folder: Path) -> dict[str, bytes]:
 
 
 def _check_equal(mine: dict[str, bytes], theirs: dict[str, bytes]) -> None:
-    """Equal but for what was timed: in results.json, and in those sections of the card that tell
-    it. SHA256SUMS holds the digests of these two."""
+    """Equal but for what was timed: in results.json, in the figures of it, and in those sections of
+    the card that tell it. SHA256SUMS holds the digests of these."""
     assert mine.keys() == theirs.keys()
-    timed = {"README.md", "results.json", "SHA256SUMS"}
+    timed = {name for name in mine if name.startswith("README.") or "latency" in name}
+    timed |= {"results.json", "SHA256SUMS"}
     assert {n: mine[n] for n in mine.keys() - timed} == {n: theirs[n] for n in mine.keys() - timed}
     assert _without_times(mine["results.json"]) == _without_times(theirs["results.json"])
     one, other = (_sections(files["README.md"].decode()) for files in (mine, theirs))

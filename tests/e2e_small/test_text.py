@@ -50,5 +50,5 @@ def test_hostile_rows_and_prose(warm: World) -> None:
     assert report["dataset"]["eval_rows"] == len(hostile) + len(rows)
     truncated = report["encoded"]["truncated"]
     assert truncated >= 1
-    assert f"cut to 64 tokens, which shortened {truncated} of 29 examples" in card
+    assert f"cut to 64 tokens. That shortened {truncated} example" in card
     assert (bundle / "README.md").stat().st_size < 100_000

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 
 import pytest
 import requests
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from hubkit.hub.server import templates
 from hubkit.hub.server.cards import parse_card, tags_of
 from hubkit.hub.server.embedded import EmbeddedHub
 from hubkit.hub.server.markdown import render
@@ -70,9 +73,78 @@ def test_a_card_is_rendered_and_sanitised(hub: EmbeddedHub, shown: str) -> None:
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_every_link_of_a_page_goes_somewhere(hub: EmbeddedHub, api: HfApi, shown: str) -> None:
-    import re
+@pytest.fixture
+def translated(api: HfApi, repo: str) -> str:
+    switcher = "[English](README.md) · [中文](README.zh.md) · [العربية](README.ar.md)\n\n"
+    files = {
+        "README.md": f"---\nlicense: mit\n---\n{switcher}# Speed\n\n[x](#speed)",
+        "README.zh.md": f"{switcher}# 速度\n\n![大小](assets/size.svg)\n\n[x](#速度)",
+        "README.ar.md": f'<div dir="rtl">\n\n{switcher}# السرعة\n\n</div>\n',
+        "assets/size.svg": '<svg xmlns="http://www.w3.org/2000/svg"/>',
+    }
+    operations = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
+    api.create_commit(repo, operations, commit_message="cards")
+    return f"/{repo}"
 
+
+def test_the_switcher_leads_to_cards_that_are_rendered(hub: EmbeddedHub, translated: str) -> None:
+    page = get(hub, translated).text
+    assert f'href="{translated}/blob/main/README.zh.md"' in page
+    # The card's own switcher is enough.
+    assert "Also in" not in page
+    chinese = get(hub, f"{translated}/blob/main/README.zh.md").text
+    assert '<article class="card" lang="zh">' in chinese
+    assert '<h1 id="速度">' in chinese
+    assert f'href="{translated}/blob/main/README.md"' in chinese
+    assert '<div dir="rtl">' in get(hub, f"{translated}/blob/main/README.ar.md").text
+
+
+def test_figures_load_as_images(hub: EmbeddedHub, translated: str) -> None:
+    chinese = get(hub, f"{translated}/blob/main/README.zh.md").text
+    assert f'src="{translated}/resolve/main/assets/size.svg"' in chinese
+    image = get(hub, f"{translated}/resolve/main/assets/size.svg")
+    assert image.headers["Content-Type"] == "image/svg+xml"
+
+
+def test_front_matter_of_a_file_is_shown_as_metadata(hub: EmbeddedHub, translated: str) -> None:
+    page = get(hub, f"{translated}/blob/main/README.md").text
+    assert "<summary>metadata</summary><pre>license: mit\n</pre>" in page
+    card = page.split('<article class="card">')[1].split("</article>")[0]
+    assert "license" not in card
+    assert "<summary>" not in get(hub, f"{translated}/blob/main/README.zh.md").text
+
+
+def test_translations_are_listed_where_the_card_does_not(
+    hub: EmbeddedHub, api: HfApi, translated: str
+) -> None:
+    api.upload_file(
+        repo_id=translated[1:], path_in_repo="README.md", path_or_fileobj=b"---\na: b\n---\n# x"
+    )
+    page = get(hub, translated).text
+    assert f'<a href="{translated}/blob/main/README.ar.md">العربية</a>' in page
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
+    digits = colour.lstrip("#")
+    digits = "".join(d * 2 for d in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_its_background_in_both_themes(theme: str) -> None:
+    style = (Path(templates.__file__).parent / "pages" / "style.css").read_text("utf-8")
+    light, dark = re.findall(r":root\{(.*?)\}", style)
+    colours = dict(pair.split(":") for pair in (light if theme == "light" else dark).split(";"))
+    for text in ("--text", "--dim", "--link", "--bad"):
+        for behind in ("--bg", "--soft", "--pill", "--code"):
+            one, other = sorted((luminance(colours[text]), luminance(colours[behind])))
+            assert (other + 0.05) / (one + 0.05) >= 4.5, (text, behind)
+
+
+def test_every_link_of_a_page_goes_somewhere(hub: EmbeddedHub, api: HfApi, shown: str) -> None:
     api.create_pull_request("ana/model", "A change")
     seen: set[str] = set()
     todo = ["/", shown, f"{shown}/discussions"]

@@ -219,6 +219,30 @@ def test_ranges_and_redirects(hub: EmbeddedHub, api: HfApi, repo: str) -> None:
     assert part.content == BIG[5:105]
 
 
+def test_pages_of_this_machine_may_read_files_and_no_other(
+    hub: EmbeddedHub, api: HfApi, repo: str
+) -> None:
+    api.create_commit(
+        repo,
+        [CommitOperationAdd("a.txt", b"0123456789"), CommitOperationAdd("w.bin", BIG)],
+        commit_message="two",
+    )
+
+    def allowed(name: str, origin: str) -> list[str | None]:
+        url = f"{hub.endpoint}/{repo}/resolve/main/{name}"
+        found = requests.get(url, headers={"Origin": origin}, timeout=10)
+        answers = [*found.history, found]
+        assert [answer.headers["Vary"] for answer in answers] == ["Origin"] * len(answers)
+        return [answer.headers.get("Access-Control-Allow-Origin") for answer in answers]
+
+    for origin in ("http://localhost:5173", "http://127.0.0.1:80", "https://[::1]"):
+        assert allowed("a.txt", origin) == [origin]
+        assert allowed("w.bin", origin) == [origin, origin]  # the redirect too
+    for origin in ("https://example.org", "http://localhost.example.org", "null", ""):
+        assert allowed("a.txt", origin) == [None]
+        assert allowed("w.bin", origin) == [None, None]
+
+
 def test_pull_requests(api: HfApi, other: HfApi, repo: str) -> None:
     mine = other.upload_file(
         repo_id=repo, path_in_repo="pr.txt", path_or_fileobj=b"pr", create_pr=True

@@ -12,6 +12,7 @@ import yaml
 
 from hubkit import recipe as models
 from hubkit.recipe import CardData, Part, Recipe
+from hubkit.recipe_analyses import LengthRange
 from hubkit.recipe_file import load_recipe
 from hubkit.recipe_sweep import (
     BackendArgs,
@@ -39,6 +40,10 @@ SECTIONS: dict[str, tuple[type[Part], ...]] = {
     "benchmark.": (models.Benchmark,),
     "gates.": (models.Gates,),
     "publication.": (models.Publication,),
+    "publication.widget[].": (models.WidgetExample,),
+    "analyses.": (models.AnalysesPlan,),
+    "analyses.slices[].": (models.Slice,),
+    "analyses.slices[].length.": (LengthRange,),
     **{
         f"card.{name}.": (type(field.default),)
         for name, field in CardData.model_fields.items()

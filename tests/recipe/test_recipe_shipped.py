@@ -49,7 +49,7 @@ def test_it_is_valid_and_complete(name: str, demo: bool) -> None:
     sections = loaded.recipe.card.model_dump()
     empty = [path for path, text in _texts(sections) if not text.strip()]
     assert not empty
-    for section in ("intended_use", "factors", "metrics", "data", "analyses", "ethics"):
+    for section in ("intended_use", "factors", "metrics", "data", "ethics"):
         missing = [key for key, value in sections[section].items() if value is None]
         assert not missing, section
     assert loaded.recipe.card.caveats

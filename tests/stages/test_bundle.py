@@ -17,6 +17,7 @@ from hubkit.records import (
     Artifact,
     BaseModelInfo,
     Bundle,
+    CardSet,
     CardText,
     Failed,
     Lock,
@@ -94,7 +95,7 @@ class Workshop:
             "recipe": make_recipe(),
             "lock": make_lock(),
             "report": make_report(),
-            "card": CardText(text="---\nlicense: mit\n---\n# Card\n"),
+            "cards": CardSet(cards=(CardText(text="---\nlicense: mit\n---\n# Card\n"),)),
             "base": self.base(),
             "published": {"onnx": self.onnx(), "pytorch": self.inc()},
         }
@@ -192,7 +193,7 @@ def test_never_safetensors_beside_the_int8_state_dict(shop: Workshop) -> None:
 def test_safetensors_that_found_a_way_in_are_refused(shop: Workshop) -> None:
     # Not reachable through the list of tokenizer files: the guard stands behind that list.
     with pytest.raises(ModelError, match="INCModel would load FP32"):
-        shop.run(card=CardText(path="model.safetensors", text="x"))
+        shop.run(cards=CardSet(cards=(CardText(path="model.safetensors", text="x"),)))
 
 
 def test_int8_weights_that_inc_would_not_load_are_refused(shop: Workshop) -> None:

@@ -18,6 +18,7 @@ from hubkit.stages import hub_source
 from hubkit.stages.fetch_dataset import FetchDatasetInput, fetch_dataset
 from hubkit.stages.push import PushInput, push
 from hubkit.stages.resolve import digest_of_data
+from hubkit.stages.split_rows import read_groups, read_rows
 from hubkit.store import Store
 
 TOKEN = "hf_owner_token"
@@ -576,3 +577,76 @@ def test_texts_without_a_reference(tmp_path: Path) -> None:
     assert rows["eval"] == {"primary": ["a", "b"]}
     assert set(rows["calibration"]) == {"primary"}
     assert (found.label_counts, found.calibration_rows) == ({}, 2)
+
+
+def _grouped(values: list[object], **more: list[object]) -> Table:
+    count = len(values)
+    return {**_reviews(count), "group": values, **more}
+
+
+def test_group_columns_are_kept_as_text_beside_the_evaluation_rows(tmp_path: Path) -> None:
+    hostile = "a|b\n`c` <i>"
+    both = _grouped([hostile, None, "", "x"], year=[1996, 1996, None, 2003])
+    train: Table = {**_reviews(9, 50), "group": ["y"] * 9, "year": list(range(9))}
+    folder = _write(tmp_path / "d", train=train, validation=both)
+    found, rows = _local(
+        folder, tmp_path / "store", group_columns=("year", "group"), calibration_rows=2
+    )
+    assert rows["eval"]["group:group"] == [hostile, None, "", "x"]
+    assert rows["eval"]["group:year"] == ["1996", "1996", None, "2003"]
+    assert sorted(rows["calibration"]) == ["label", "primary"]
+    folder = Store(tmp_path / "store").path(found.artifact)
+    assert read_groups(folder) == {
+        name: rows["eval"][f"group:{name}"] for name in ("year", "group")
+    }
+    # No model is given them, and a row without a value is a row all the same.
+    assert read_rows(folder, "eval").columns == {"primary": rows["eval"]["primary"]}
+
+
+def test_the_groups_of_a_sample_are_those_of_its_rows(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "d", validation=_grouped([f"g{at % 20}" for at in range(200)]))
+    _, rows = _local(folder, tmp_path / "store", group_columns=("group",), samples=30)
+    numbers = [int(str(text).split()[1]) for text in rows["eval"]["primary"]]
+    assert rows["eval"]["group:group"] == [f"g{number % 20}" for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([True, False], ["true", "false"]),
+        ([1.0, 2.5], ["1", "2.5"]),
+        ([float("nan"), 2.0], [None, "2"]),
+        ([None, None], [None, None]),
+    ],
+)
+def test_groups_of_any_type(tmp_path: Path, values: list[object], texts: list[object]) -> None:
+    folder = _write(tmp_path / "d", validation=_grouped(values))
+    _, rows = _local(folder, tmp_path / "store", group_columns=("group",))
+    assert rows["eval"]["group:group"] == texts
+
+
+def test_groups_by_class_have_its_name(tmp_path: Path) -> None:
+    columns: Table = {"sentence": ["a", "b", "c"], "label": [0, 1, -1]}
+    folder = _write(tmp_path / "d", names=["neg", "pos"], validation=columns)
+    spec = {"ref_keys": (), "data_keys": {"primary": "sentence"}}
+    _, rows = _local(
+        folder, tmp_path / "s", group_columns=("label",), task="feature-extraction", **spec
+    )
+    assert rows["eval"]["group:label"] == ["neg", "pos", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "said"),
+    [
+        (["a"], "grup", r"no column grup \(analyses.group_columns\), did you mean group"),
+        ([[1], [2]], "group", "holds lists of int64, not one value a row"),
+        ([f"g{at}" for at in range(21)], "group", "has 21 different values, .* at most 20"),
+        ([b"a"], "group", "holds binary, not one value a row"),
+    ],
+)
+def test_columns_that_make_no_groups(
+    tmp_path: Path, values: list[object], column: str, said: str
+) -> None:
+    folder = _write(tmp_path / "d", validation=_grouped(values))
+    with pytest.raises(DataError, match=said):
+        _local(folder, tmp_path / "store", group_columns=(column,))

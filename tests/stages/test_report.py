@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubkit.analysis_records import Analyses, SliceResult
 from hubkit.output import output
 from hubkit.records import Report
 from hubkit.stage import Context
@@ -43,6 +44,14 @@ def run(tmp_path: Path, **changes: object) -> Report:
 
 def test_a_report_is_its_parts(tmp_path: Path) -> None:
     assert run(tmp_path) == make_report()
+
+
+def test_the_analyses_are_part_of_it(tmp_path: Path) -> None:
+    one = SliceResult(name="a|b\n`c`", kind="column", definition="", rows=0, column="a|b\n`c`")
+    analyses = Analyses(slices=(one,), without_group={"g": 2})
+    made = run(tmp_path, analyses=analyses)
+    assert made.analyses == analyses
+    assert Report.model_validate_json(record_json(made)).analyses == analyses
 
 
 def test_results_json_is_the_same_every_time_and_reads_back(tmp_path: Path) -> None:

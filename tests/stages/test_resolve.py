@@ -15,6 +15,7 @@ from hubkit.recipe import Base, BuiltModel, DatasetSpec, HubModel, LocalModel
 from hubkit.records import Lock, Source
 from hubkit.stage import Context
 from hubkit.stages import hub_source
+from hubkit.stages.hub_benchmark import tasks_done
 from hubkit.stages.push import PushInput, push
 from hubkit.stages.resolve import ResolveInput, digest_of_data, resolve
 from hubkit.store import Store
@@ -23,6 +24,19 @@ from tests.tiny import make_tiny_model
 OWNER, OTHER = "hf_owner_token", "hf_other_token"
 KEYS = {"data_keys": {"primary": "text"}, "ref_keys": ("label",)}
 DIGEST = "a" * 64
+EVAL_YAML = """
+name: Sentences
+description: Sentences that were labelled by people.
+evaluation_framework: hubkit
+tasks:
+- {id: sentences_validation, config: default, split: validation}
+- {id: sentences_any, split: validation}
+- {id: sentences_test}
+- {id: sentences_hard, config: hard, split: validation}
+- {config: default, split: validation}
+- {id: 3, split: validation}
+- sentences
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +45,29 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
     with EmbeddedHub(root, users={"ana": {"token": OWNER}, "bob": {"token": OTHER}}) as running:
         _put(running, root, "ana/model", "model", "license: mit")
         _put(running, root, "ana/data", "dataset", "license:\n- cc-by-4.0\n- other")
+        _put(running, root, "ana/bench", "dataset", "license: mit", eval_yaml=EVAL_YAML)
+        _put(running, root, "ana/broken", "dataset", "license: mit", eval_yaml="tasks: !!bool x")
         _put(running, root, "ana/hidden", "model", "license: mit", private=True)
         HfApi(running.endpoint, token=OWNER).create_tag("ana/model", tag="v1.0")
         yield running
 
 
 def _put(
-    hub: EmbeddedHub, root: Path, repo_id: str, kind: str, card: str, *, private: bool = False
+    hub: EmbeddedHub,
+    root: Path,
+    repo_id: str,
+    kind: str,
+    card: str,
+    *,
+    private: bool = False,
+    eval_yaml: str | None = None,
 ) -> None:
     store = Store(root.parent / "seed-store")
     with store.scratch() as scratch:
         (scratch / "repo").mkdir()
         (scratch / "repo" / "README.md").write_text(f"---\n{card}\n---\nA repository\n")
+        if eval_yaml is not None:
+            (scratch / "repo" / "eval.yaml").write_text(eval_yaml)
         bundle = store.adopt(scratch / "repo")
         given = PushInput.model_validate(
             {
@@ -149,6 +174,49 @@ def test_is_fast(hub: EmbeddedHub, tmp_path: Path) -> None:
     hub.requests.clear()
     _resolve(hub, tmp_path)
     assert len(hub.requests) == 2
+
+
+def _tasks(hub: EmbeddedHub, tmp_path: Path, path: str, **spec: str) -> tuple[str, ...]:
+    dataset = DatasetSpec.model_validate({"path": path, **KEYS, **spec})
+    return _resolve(hub, tmp_path, dataset=dataset).dataset.benchmark_tasks
+
+
+@pytest.mark.parametrize(
+    ("spec", "tasks"),
+    [
+        ({}, ("sentences_validation", "sentences_any")),
+        ({"config": "default"}, ("sentences_validation", "sentences_any")),
+        ({"eval_split": "test"}, ("sentences_test",)),
+        ({"config": "hard"}, ("sentences_hard",)),
+        ({"config": "hard", "eval_split": "test"}, ()),
+        ({"eval_split": "validation[:100]"}, ()),
+    ],
+)
+def test_the_tasks_of_a_benchmark_that_the_recipe_does(
+    hub: EmbeddedHub, tmp_path: Path, spec: dict[str, str], tasks: tuple[str, ...]
+) -> None:
+    assert _tasks(hub, tmp_path, "ana/bench", **spec) == tasks
+
+
+def test_what_is_no_benchmark_sets_no_task(hub: EmbeddedHub, tmp_path: Path) -> None:
+    assert _tasks(hub, tmp_path, "ana/data") == ()
+    assert _tasks(hub, tmp_path, "ana/broken") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a", "tasks: a", "tasks: {a: b}", "a: [", "tasks: [{id: a, config: [b]}]"]
+)
+def test_an_eval_yaml_that_sets_none(text: str) -> None:
+    spec = DatasetSpec.model_validate({"path": "a/b", **KEYS})
+    assert tasks_done(text.encode(), spec) == ()
+
+
+def test_an_eval_yaml_out_of_bounds() -> None:
+    spec = DatasetSpec.model_validate({"path": "a/b", **KEYS, "eval_split": "test"})
+    assert tasks_done(b"\xff\xfe", spec) == ()
+    assert tasks_done(b"tasks: [{id: a}, {id: a}, {id: ' b '}]", spec) == ("a", "b")
+    assert tasks_done(b"tasks: [{id: a}]" + b"#" * 1_000_000, spec) == ()
+    assert tasks_done(b"tasks: [{id: 'a\n\n  b'}]", spec) == ()
 
 
 def test_a_model_that_is_not_there(hub: EmbeddedHub, tmp_path: Path) -> None:

@@ -73,6 +73,35 @@ def test_seeding_again_changes_nothing(hub: EmbeddedHub, tmp_path: Path) -> None
     assert {method for method, _ in hub.requests} == {"GET"}
 
 
+def test_what_is_known_to_be_there_is_only_looked_at(hub: EmbeddedHub, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    hub.requests.clear()
+    seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    assert len(hub.requests) == 2
+
+
+def test_what_somebody_changed_is_put_right(hub: EmbeddedHub, tmp_path: Path) -> None:
+    store, api = Store(tmp_path / "store"), HfApi(hub.endpoint, token=TOKEN)
+    seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    api.upload_file(
+        path_or_fileobj=b"mine", path_in_repo="rows.csv", repo_id=DATASET, repo_type="dataset"
+    )
+    done = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    assert done.dataset is not None
+    assert done.dataset.made_commit
+    assert not done.model.made_commit
+    assert api.dataset_info(DATASET).sha == done.dataset.commit
+
+
+def test_a_hub_that_was_emptied_is_filled_again(hub: EmbeddedHub, tmp_path: Path) -> None:
+    store, api = Store(tmp_path / "store"), HfApi(hub.endpoint, token=TOKEN)
+    seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    api.delete_repo(MODEL)
+    done = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)
+    assert api.model_info(MODEL).sha == done.model.commit
+
+
 def test_another_model_is_one_more_commit(hub: EmbeddedHub, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     one = seed_hub(hub.endpoint, TOKEN, _built(store), MODEL, DATASET, store)

@@ -14,7 +14,9 @@ from transformers import AutoTokenizer
 from hubkit.backends import neural_compressor
 from hubkit.errors import DataError, ModelError, VerifyError
 from hubkit.recipe import DatasetSpec, IncStatic
+from hubkit.recipe_analyses import LengthRange, Slice
 from hubkit.records import (
+    Analyses,
     BaseModelInfo,
     Dataset,
     Encoded,
@@ -26,6 +28,7 @@ from hubkit.records import (
     Variant,
 )
 from hubkit.stage import Context, Stage
+from hubkit.stages.analyse import AnalyseInput, analyse
 from hubkit.stages.encode import EncodeInput, encode
 from hubkit.stages.evaluate import EvaluateInput, evaluate
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
@@ -289,6 +292,42 @@ def test_a_model_that_lacks_the_task_s_outputs_says_so(flow: Flow) -> None:
     with pytest.raises(ModelError, match=r"pytorch-fp32 gives .*, and no ") as caught:
         _run(flow.store, predict, given)
     assert other in caught.value.hint
+
+
+def test_slices_of_every_task(flow: Flow) -> None:
+    names = [variant.name for variant in flow.variants]
+    predictions = tuple(
+        _run(
+            flow.store,
+            predict,
+            PredictInput(variant=variant, encoded=flow.encoded, batch_size=4),
+        )
+        for variant in flow.variants
+    )
+    metrics = task_for(flow.task).default_metrics
+    given = AnalyseInput(
+        predictions=predictions,
+        encoded=flow.encoded,
+        dataset=flow.dataset,
+        task=flow.task,
+        labels=flow.base.labels,
+        metrics=metrics,
+        gate_metric=metrics[0],
+        baselines={"onnx-fp32": "pytorch-fp32", "int8": "pytorch-fp32"},
+        slices=(
+            Slice(name="all", length=LengthRange(at_least=1)),
+            Slice(name="dull", pattern=r"\bdull\b"),
+            Slice(name="none", pattern="^$"),
+        ),
+    )
+    found: Analyses = _run(flow.store, analyse, given)
+    whole, dull, none = found.slices
+    assert whole.scores == flow.scores
+    assert 0 < dull.rows < whole.rows == flow.encoded.rows
+    assert [one.variant for one in dull.scores] == names
+    assert {one.rows for one in dull.scores} == {dull.rows}
+    assert (none.rows, none.scores) == (0, ())
+    assert [one.variant for one in found.reliability] == (names if flow.base.labels else [])
 
 
 def test_answers_cannot_be_scored_without_their_texts(flow: Flow) -> None:

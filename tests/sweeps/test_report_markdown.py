@@ -242,7 +242,7 @@ def test_hostile_strings_break_nothing() -> None:
     plain = markdown(make_report())
     for tag in ("h1", "h2", "h3"):
         assert headings(text, tag) == headings(plain, tag)
-    assert html_tokens(text) == []
+    assert set(html_tokens(text)) <= {"<code>", "</code>"}
     assert links(text) == []
     assert "49" not in reference_part(text).split("**task**")[0]
     front = front_of(text)

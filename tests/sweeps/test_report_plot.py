@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubkit.cards.plot_labels import Box, Label, place
 from hubkit.sweep_records import SweepReport
-from hubkit.sweeps.plot_labels import Box, Label, place
 from hubkit.sweeps.plot_points import panels, spots
 from hubkit.sweeps.report_plot import plot_png, plot_svg
 from hubkit.sweeps.report_view import View

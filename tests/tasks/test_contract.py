@@ -10,7 +10,7 @@ import pytest
 
 from hubkit.errors import ModelError
 from hubkit.tasks import TASKS, task_for
-from hubkit.tasks.base import Rows
+from hubkit.tasks.base import Rows, Subset
 from tests.tasks.examples import KINDS, Example, make_example, padded
 from tests.tiny import SENTENCES
 
@@ -188,6 +188,71 @@ def test_outputs_of_another_shape_are_an_error(example: Example, tmp_path: Path)
     else:
         with pytest.raises(ModelError):
             scorer.answers(wider)
+
+
+PARTS = ([0, 2, 3], [1], [4, 5, 6, 7, 8, 9])
+
+
+def _chosen(example: Example, numbers: list[int]) -> tuple[Subset, Rows]:
+    """A subset, and the same rows picked by hand."""
+    arrays = example.arrays(example.encoding())
+    chosen = np.array([number for number in numbers if number < len(example.rows)])
+    part = example.task.subset(arrays, example.rows, chosen, example.labels)
+    columns = {k: [v[n] for n in chosen] for k, v in example.rows.columns.items()}
+    references = example.rows.references
+    picked = None if references is None else [references[number] for number in chosen]
+    return part, Rows(columns, picked)
+
+
+@pytest.mark.parametrize("numbers", [*PARTS, list(range(100))])
+def test_a_subset_is_what_its_rows_alone_would_be(example: Example, numbers: list[int]) -> None:
+    part, rows = _chosen(example, numbers)
+    encoding = example.task.encode(rows, example.folder, max_length=example.max_length)
+    alone = example.arrays(encoding)
+    assert part.rows == rows
+    assert set(alone) <= set(part.arrays)
+    for name, array in alone.items():
+        np.testing.assert_array_equal(part.arrays[name], array, err_msg=name)
+    assert set(part.metrics) <= set(example.task.metrics)
+    assert part.metrics
+
+
+def test_the_parts_of_a_split_make_up_the_whole(example: Example, tmp_path: Path) -> None:
+    kept = [np.concatenate(example.kept(f, 3)) for f in (example.folder, example.other)]
+    whole = example.scorer(tmp_path)
+    fp32, other = (whole.answers(one) for one in kept)
+    metric = example.task.default_metrics[0]
+    total = whole.changes(other, fp32, metric, 0.95, fp32)
+    seen, changes = [], []
+    for numbers in PARTS:
+        part, _ = _chosen(example, numbers)
+        scorer = example.task.scorer(part.arrays, part.rows, example.labels, tmp_path)
+        theirs, ours = (scorer.answers(one[part.kept]) for one in kept)
+        changes.append(scorer.changes(ours, theirs, metric, 0.95, theirs))
+        seen += part.kept.tolist()
+    assert sorted(seen) == list(range(len(kept[0])))
+    for count in ("now_right", "now_wrong", "flips"):
+        if example.task.reference == "none" and count == "flips":
+            continue  # neighbours are looked for among the rows of a part
+        assert sum(getattr(one, count) for one in changes) == getattr(total, count)
+
+
+def test_how_sure_a_model_is(example: Example, tmp_path: Path) -> None:
+    kept = np.concatenate(example.kept(example.folder, 3))
+    arrays = example.arrays(example.encoding())
+    certainty = example.task.certainty(arrays, kept)
+    if example.task.reference in ("answers", "none"):
+        assert certainty is None
+        return
+    assert certainty is not None
+    scorer = example.scorer(tmp_path)
+    answers = scorer.answers(kept)
+    (accuracy,) = scorer.metrics(answers, ("accuracy",), 0.95, answers)
+    assert certainty.right.mean() == pytest.approx(accuracy.value)
+    shares = np.exp(kept) / np.exp(kept).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(certainty.probability, shares.max(axis=1), rtol=1e-5)
+    assert (np.diff(certainty.rows) >= 0).all()
+    assert np.unique(certainty.rows).tolist() == list(range(len(example.rows)))
 
 
 def test_a_task_is_found_by_its_name(example: Example) -> None:

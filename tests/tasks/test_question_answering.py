@@ -328,3 +328,17 @@ def test_the_data_of_these_tests_is_of_squads_form(tmp_path: Path) -> None:
             assert row["context"][start:].startswith(text)
     answered = [bool(row["answers"]["text"]) for row in loaded["validation"]]
     assert answered == [True] * 7 + [False] * 2
+
+
+def test_what_a_row_answers_does_not_hang_on_which_rows_are_looked_at(
+    distilbert: Path, tmp_path: Path
+) -> None:
+    rows = _rows(["a dull plot .", "a great film ."], [[], ["great"]])
+    encoding = task.encode(rows, distilbert, max_length=64)
+    arrays = _arrays(encoding)
+    kept = np.zeros((len(arrays["input_ids"]), 2), dtype=np.float32)
+    kept[arrays["offsets"][:-1]] = 5  # both rows would rather have no answer
+    part = task.subset(arrays, rows, np.array([1]), ())
+    scorer = task.scorer(part.arrays, part.rows, (), tmp_path)
+    assert scorer.answers(kept[part.kept]).texts == ("",)  # though this row has one
+    assert task.scorer(arrays, rows, (), tmp_path).answers(kept).texts == ("", "")

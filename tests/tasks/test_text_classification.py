@@ -50,3 +50,11 @@ def test_every_metric_says_how_it_is_averaged() -> None:
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean text-classification"):
         task_for("text-clasification")
+
+
+def test_rows_of_one_label_are_scored_by_its_recall_alone() -> None:
+    arrays = {"offsets": np.arange(5), "input_ids": np.arange(4), "labels": np.array([0, 1, 0, 1])}
+    for chosen, metrics in (([0, 2], ("accuracy",)), ([1], ("accuracy",)), ([0, 1], task.metrics)):
+        part = task.subset(arrays, NO_ROWS, np.array(chosen), ("NEGATIVE", "POSITIVE"))
+        assert part.metrics == tuple(metrics)
+        assert part.rows == NO_ROWS

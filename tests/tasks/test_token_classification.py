@@ -111,3 +111,18 @@ def test_labels_and_words_that_do_not_fit(tmp_path: Path) -> None:
         _scorer([[], []], tmp_path)
     with pytest.raises(DataError, match="the model has 5 of them"):
         _scorer([[0, 5]], tmp_path)
+
+
+def test_sentences_without_an_entity_are_scored_by_words_alone() -> None:
+    begin = next(number for number, name in enumerate(ENTITIES) if name.startswith("B-"))
+    none = ENTITIES.index("O")
+    arrays = {
+        "offsets": np.arange(4),
+        "input_ids": np.arange(3),
+        "word_offsets": np.array([0, 2, 3, 3]),
+        "word_positions": np.array([1, 2, 1]),
+        "labels": np.array([none, begin, none]),
+    }
+    found = [task.subset(arrays, NO_ROWS, np.array([row]), ENTITIES) for row in range(3)]
+    assert [part.metrics for part in found] == [tuple(task.metrics), ("accuracy",), ("accuracy",)]
+    assert [part.kept.tolist() for part in found] == [[0, 1], [2], []]

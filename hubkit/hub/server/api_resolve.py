@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_LOCAL_PAGE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 _IMAGES = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -42,15 +43,28 @@ def media_type(path: str) -> str:
     return "text/plain; charset=utf-8" if extension in _TEXTS else "application/octet-stream"
 
 
-def _headers(path: str, *, download: bool) -> dict[str, str]:
+def _headers(call: Call, path: str) -> dict[str, str]:
     name = path.rpartition("/")[2]
-    how = "attachment" if download else "inline"
-    return {
+    how = "attachment" if call.flag("download") else "inline"
+    return _sharing(call) | {
         "Accept-Ranges": "bytes",
         "Content-Disposition": f"{how}; filename*=UTF-8''{quote(name, safe='')}",
         # An SVG or text opened by itself may run and load nothing.
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "Content-Type": media_type(path),
+    }
+
+
+def _sharing(call: Call) -> dict[str, str]:
+    """Lets a page of this machine read files by script, as transformers.js does; no other page, for
+    what is on this Hub is nobody else's."""
+    origin = call.headers.get("origin", "")
+    if _LOCAL_PAGE.fullmatch(origin) is None:
+        return {"Vary": "Origin"}
+    return {
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "Content-Range, ETag, X-Linked-Size, X-Repo-Commit",
     }
 
 
@@ -66,7 +80,7 @@ def resolve(call: Call) -> Response:
             raise entry_not_found("Entry not found", commit)
         info = git.info(entry)
         data = b"" if info.lfs is not None else git.blob(entry.oid)
-    headers = _headers(path, download=call.flag("download")) | {"X-Repo-Commit": commit}
+    headers = _headers(call, path) | {"X-Repo-Commit": commit}
     if info.lfs is None:
         headers["ETag"] = f'"{entry.oid}"'
         return _bytes_response(call.headers, headers, data)
@@ -95,7 +109,7 @@ def lfs_object(call: Call) -> Response:
     if size is None:
         raise entry_not_found("The object is not there")
     path = call.text("path") or oid
-    headers = _headers(path, download=call.flag("download")) | {
+    headers = _headers(call, path) | {
         "ETag": f'"{oid}"',
         "X-Linked-Etag": f'"{oid}"',
         "X-Linked-Size": str(size),

@@ -37,6 +37,7 @@ class Card:
     body: str = ""
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    front: str = ""  # the metadata as they are written, without the lines around them
 
 
 def _plain(value: object) -> object:
@@ -55,15 +56,16 @@ def parse_card(text: str) -> Card:
     try:
         data = yaml.safe_load(found[1])
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return Card({}, body, (f"Invalid YAML: {error}",))
+        return Card({}, body, (f"Invalid YAML: {error}",), front=found[1])
     if not isinstance(data, dict):
-        return Card({}, body, ("The metadata must be a mapping of keys to values",))
+        wrong = "The metadata must be a mapping of keys to values"
+        return Card({}, body, (wrong,), front=found[1])
     try:
         plain = _plain({str(key): value for key, value in data.items()})
     except (TypeError, ValueError, RecursionError):
-        return Card({}, body, ("The metadata holds what JSON cannot",))
+        return Card({}, body, ("The metadata holds what JSON cannot",), front=found[1])
     assert isinstance(plain, dict)
-    return Card(plain, body, tuple(_errors_of(plain)))
+    return Card(plain, body, tuple(_errors_of(plain)), front=found[1])
 
 
 def _errors_of(data: dict[str, object]) -> Iterable[str]:

@@ -30,8 +30,9 @@ from hubkit.hub.server.templates import page
 if TYPE_CHECKING:
     from hubkit.hub.server.git import Entry
 
-_TRANSLATION = re.compile(r"README\.[A-Za-z-]+\.md")
+_TRANSLATION = re.compile(r"README\.([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*)\.md")
 _LANGUAGES = {
+    "ar": "العربية",
     "de": "Deutsch",
     "en": "English",
     "es": "Español",
@@ -140,6 +141,20 @@ def _rendered(call: Call, text: str, path: str, revision: str) -> str:
     )
 
 
+def _language_of(path: str) -> str:
+    """The language of a translated card by its name; "" for every other file."""
+    found = _TRANSLATION.fullmatch(path.rpartition("/")[2])
+    return found[1].replace("_", "-") if found else ""
+
+
+def _translations(paths: list[str], body: str) -> list[tuple[str, str]]:
+    """(language, path) of the translated cards, unless the card itself links to them."""
+    found = [path for path in paths if _TRANSLATION.fullmatch(path)]
+    if any(f"({path}" in body for path in found):
+        return []
+    return [(_LANGUAGES.get(_language_of(path), _language_of(path)), path) for path in found]
+
+
 def repo_page(call: Call) -> Response:
     """GET /{id}: the card and the files of main"""
     with call.repository.git() as git:
@@ -149,9 +164,8 @@ def repo_page(call: Call) -> Response:
         root = git.entry(commit, "")
         assert root is not None
         rows = _rows(git, root, recursive=True)
-    names = [row.path for row in rows]
-    languages = [name for name in names if _TRANSLATION.fullmatch(name)]
     data = card.data if card is not None else {}
+    body = card.body if card is not None else ""
     return page(
         "repo",
         title=call.repository.id.id,
@@ -159,7 +173,7 @@ def repo_page(call: Call) -> Response:
         tags=[tag for tag in tags_of(data) if tag != "region:us"],
         card=_rendered(call, card.body, "README.md", "main") if card is not None else "",
         errors=card.errors if card is not None else (),
-        languages=[(_LANGUAGES.get(name[7:-3], name[7:-3]), name) for name in languages],
+        languages=_translations([row.path for row in rows], body),
         results=results_of(data),
         rows=rows,
         size=sum(row.size for row in rows),
@@ -216,6 +230,8 @@ def blob_page(call: Call) -> Response:
         lfs=info.lfs,
         text="" if card else text,
         card=_rendered(call, card.body, path, revision) if card else "",
+        front=card.front if card else "",
+        language=_language_of(path),
         image=path.lower().endswith(_IMAGES),
         **values,
     )

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.responses import HTMLResponse, Response
-
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from starlette.responses import Response
 
     from hubkit.hub.server.problems import Problem
 
@@ -47,11 +46,17 @@ def _templates() -> Environment:
     return made
 
 
-def page(name: str, **values: object) -> Response:
-    """A template with its values."""
-    text = _templates().get_template(f"{name}.html.j2").render(values)
+def page_text(name: str, /, **values: object) -> str:
+    """A template with its values, as HTML."""
+    return _templates().get_template(f"{name}.html.j2").render(values)
+
+
+def page(name: str, /, **values: object) -> Response:
+    """A template with its values, as an answer with the headers of a page."""
+    from starlette.responses import HTMLResponse
+
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return HTMLResponse(text, headers=headers)
+    return HTMLResponse(page_text(name, **values), headers=headers)
 
 
 def problem(refused: Problem) -> Response:
