@@ -72,14 +72,14 @@ def predict_all(
 def begin_analyses(
     run: Runner, recipe: Recipe, predicted: Predicted, material: Material
 ) -> list[Pending[AnalyseInput, Analyses]]:
-    """Slices and reliability, begun beside the scores of all rows; `finish_analyses` waits."""
+    """Slices and reliability, begun after the scores of all rows; `finish_analyses` waits."""
     given = AnalyseInput(
         **predicted.given.model_dump(exclude={"dataset"}),
         dataset=material.dataset,
         slices=recipe.analyses.slices,
         group_columns=recipe.analyses.group_columns,
     )
-    return run.start(analyse, [(given, "", "pytorch")])
+    return run.start(analyse, [(given, "", "onnx")])  # whose process has the metrics loaded already
 
 
 def finish_analyses(run: Runner, pending: Sequence[Pending[AnalyseInput, Analyses]]) -> Analyses:
