@@ -1,10 +1,10 @@
-# make demo | test | lint | wheel | messages | clean. Everything is installed into .venv with the exact pins of
-# constraints.txt; nothing else on the machine is touched.
+# make demo | test | conformance | lint | wheel | messages | clean. Everything is installed into .venv
+# with the exact pins of constraints.txt; nothing else on the machine is touched.
 PYTHON ?= $(shell command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint wheel clean install messages
+.PHONY: demo test conformance lint wheel clean install messages
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -12,6 +12,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What takes too long for each change: other clients, their own tests, every fault point, crashes.
+conformance: $(READY)
+	$(BIN)/python -m pytest -m conformance --timeout 3600
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Where the shipped templates and recipes are, and where hubkit keeps what it has computed."""
+"""Where the shipped files are, and where hubkit keeps what it has computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _shipped(name: str) -> Path:
     # A wheel carries them as hubkit/_shipped/NAME; a checkout, editable or not, has them beside
     # hubkit/.
     inside = _PACKAGE / "_shipped" / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    return inside if inside.exists() else _PACKAGE.parent / name
 
 
 def templates_dir() -> Path:
@@ -23,6 +23,11 @@ def templates_dir() -> Path:
 def model_cards_dir() -> Path:
     """Folder of the shipped recipes, one sub-folder each."""
     return _shipped("model_cards")
+
+
+def constraints_file() -> Path:
+    """The exact versions that were measured to work together, for pip's -c."""
+    return _shipped("constraints.txt")
 
 
 def cache_dir() -> Path:

@@ -20,7 +20,14 @@ from hubkit.measuring import Measured, measure
 from hubkit.nearest import did_you_mean
 from hubkit.paths import cache_dir
 from hubkit.preparing import NO_ORIGINS, Origins
-from hubkit.pushing import push_input, refuse_taken_tag, tag_commit, verify_once
+from hubkit.pushing import (
+    ONTO_MAIN,
+    Onto,
+    push_input,
+    refuse_taken_tag,
+    tag_commit,
+    verify_once,
+)
 from hubkit.recipe import BuiltModel, Recipe
 from hubkit.recipe_file import LoadedRecipe, load_recipe, open_points
 from hubkit.runner import Listener, Ran, Runner
@@ -115,8 +122,7 @@ def publish(
     demo: bool = False,
     repo_id: str | None = None,
     endpoint: str | None = None,
-    tag_name: str | None = None,
-    private: bool | None = None,
+    onto: Onto = ONTO_MAIN,
     again: Sequence[str] = (),
     select_from_sweep: bool = False,
     templates: Path | None = None,
@@ -126,13 +132,14 @@ def publish(
 
     With `select_from_sweep`, or where the recipe's gates say so, the ONNX variant is the preferred
     configuration of the recipe's sweep that meets the gate. `templates`: a folder of card templates
-    that go before the recipe's and hubkit's.
+    that go before the recipe's and hubkit's. `onto`: branch, pull request, visibility and tag.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
     and makes no commit; stages named in `again` run again all the same. Raises HubkitError;
     GateError where no variant is good enough, or the card lacks what the recipe demands.
     """
     anew = known_stages(again)
+    onto.check()
     with session(target, demo=demo, endpoint=endpoint, listener=listener) as (run, loaded, origins):
         run.again = anew
         refuse_incomplete(loaded)
@@ -141,15 +148,15 @@ def publish(
         measured = measure(run, loaded, origins, chosen.origin if chosen else None)
         report = chosen.report if chosen else None
         ready = assemble(run, loaded, measured, full_id, report, templates=templates)
-        wanted = push_input(loaded.recipe, ready, private=private)
-        refuse_taken_tag(run, wanted, tag_name)
+        wanted = push_input(loaded.recipe, ready, onto)
+        refuse_taken_tag(run, wanted, onto)
         pushed = run.run(push, wanted)
         verified = verify_once(run, ready.artifact, pushed)
         return Published(
             endpoint=run.endpoint or connect(None, None).endpoint,
             pushed=pushed,
             verified=verified,
-            tagged=tag_commit(run, pushed, verified, tag_name),
+            tagged=tag_commit(run, pushed, verified, onto),
             rows=summary_rows(measured.report, loaded.recipe),
             measured=measured,
             ran=tuple(run.ran),

@@ -11,7 +11,7 @@ from hubkit.errors import HubError
 from hubkit.gate import refuse_incomplete
 from hubkit.measuring import measure
 from hubkit.pipeline import session, whole_repo_id
-from hubkit.pushing import push_input
+from hubkit.pushing import ONTO_MAIN, Onto, push_input
 from hubkit.runner import WouldRun
 from hubkit.stages.push import plan_push
 from hubkit.stages.push_plan import Plan
@@ -55,6 +55,7 @@ def preview(
     demo: bool = False,
     repo_id: str | None = None,
     endpoint: str | None = None,
+    onto: Onto = ONTO_MAIN,
     select_from_sweep: bool = False,
     templates: Path | None = None,
 ) -> Preview:
@@ -63,6 +64,7 @@ def preview(
     Raises what `publish` would raise before its first stage: HubError, RecipeError.
     """
     kept: list[str] = []
+    onto.check()
     try:
         with session(target, demo=demo, endpoint=endpoint, dry=True) as (run, loaded, origins):
             try:
@@ -73,7 +75,8 @@ def preview(
                 report = chosen.report if chosen else None
                 ready = assemble(run, loaded, measured, full_id, report, templates=templates)
                 with run.store.scratch() as scratch:
-                    plan = plan_push(push_input(loaded.recipe, ready), run.context(scratch))
+                    wanted = push_input(loaded.recipe, ready, onto)
+                    plan = plan_push(wanted, run.context(scratch))
             finally:
                 kept += [ran.label for ran in run.ran if ran.stage in _ORDER]
     except HubError:

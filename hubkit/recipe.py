@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
 from hubkit.recipe_analyses import AnalysesPlan as AnalysesPlan
@@ -294,6 +294,17 @@ class Publication(Part):
         (), description="Examples for the widget of the model's page."
     )
     private: bool = Field(False, description="Make the repository private.")
+    allow_in_scan: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        (), description="SHA-256 of what the scan for secrets takes for one, and is none."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_list(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A recipe that allows nothing has the digest that it had before there was the key."""
+        value: dict[str, object] = serialize(self)
+        if not self.allow_in_scan:
+            value.pop("allow_in_scan", None)
+        return value
 
 
 class Recipe(Part):

@@ -64,6 +64,9 @@ def _is_full(error: Exception, root: Path) -> bool:
     for cause in causes:  # which may form a ring
         if isinstance(cause, OSError) and cause.errno in _FULL:
             return True
+        # copytree goes on with the other files, and keeps of each error nothing but its text.
+        if isinstance(cause, shutil.Error) and any(f"[Errno {n}]" in str(cause) for n in _FULL):
+            return True
         more = cause.__cause__ or cause.__context__
         if more is not None and all(more is not one for one in causes):
             causes.append(more)

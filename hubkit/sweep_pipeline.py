@@ -12,6 +12,7 @@ from hubkit.hub.client import connect
 from hubkit.hub.manifest import SUMS, parse_sums
 from hubkit.keys import files_of
 from hubkit.pipeline import known_stages, session
+from hubkit.provenance.signing_key import signer_of
 from hubkit.pushing import verify_once
 from hubkit.recipe import Recipe
 from hubkit.records import Bundle
@@ -104,6 +105,7 @@ def _published(
         repo_id=ready.repo_id,
         private=recipe.publication.private if private is None else private,
         message=f"Publish the sweep of {recipe.name}",
+        sign_with=signer_of(None),
     )
     pushed = run.run(push, wanted)
     verify_once(run, ready.artifact, pushed)

@@ -1,8 +1,8 @@
 """The fresh process of `verify`: a VerifyInput on stdin, events as JSON lines on stdout.
 
-Events: {"progress": [what, done, total]}, then {"verified": {...}} or {"error": {...}}. Its
-environment has an empty HF_HOME, so that nothing but the Hub can answer. Importing the libraries
-takes longest: a thread does that while the files come.
+Events: {"progress": [what, done, total]} and {"waiting": [why, seconds]}, then {"verified": {...}}
+or {"error": {...}}. Its environment has an empty HF_HOME, so that nothing but the Hub can answer.
+Importing the libraries takes longest: a thread does that while the files come.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from pydantic import ValidationError
@@ -25,9 +25,12 @@ from hubkit.errors import HubError, HubkitError, VerifyError
 from hubkit.executors.worker import error_event
 from hubkit.hub.client import connect
 from hubkit.hub.manifest import SUMS, parse_sums
+from hubkit.hub.reading import reading
+from hubkit.hub.retry import waits_told
 from hubkit.keys import digest_of_file
 from hubkit.records import Format, Record, Report, Sample
 from hubkit.stages.verify import FormatCheck, Verified, VerifyInput
+from hubkit.stages.verify_records import check_records
 from hubkit.store import disk_errors
 from hubkit.sweep_records import SweepReport
 from hubkit.tasks import task_for
@@ -262,6 +265,7 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
     bundle = {ref.path: ref.sha256 for ref in given.bundle.files} if given.bundle else None
     sums = check_sums(folder, bundle)
     report = read_report(folder, sums)
+    records = check_records(folder, sums, report, given.repo_id, given.trust)
     checks: list[FormatCheck] = []
     if isinstance(report, Report):
         if not formats:
@@ -271,7 +275,8 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
         place = Place(repo_id=given.repo_id, revision=sha)
         check = {"onnx": check_onnx, "pytorch": check_pytorch}
         for format_ in formats:
-            checks.append(check[format_](place, report))
+            with reading(hub, f"loading {given.repo_id}", given.repo_id):
+                checks.append(check[format_](place, report))
             tell("predicting", 2 + len(checks), 4)
     return Verified(
         repo_id=given.repo_id,
@@ -279,19 +284,24 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
         files=len(sums),
         size_bytes=sum((folder / path).stat().st_size for path in sums),
         formats=tuple(checks),
+        records=records,
     )
 
 
 def serve(call: TextIO, events: TextIO) -> None:
     """Answer one call."""
 
+    one_at_a_time = Lock()  # the threads that download wait, too
+
     def tell(**event: object) -> None:
-        events.write(json.dumps(event, ensure_ascii=False) + "\n")
-        events.flush()
+        with one_at_a_time:
+            events.write(json.dumps(event, ensure_ascii=False) + "\n")
+            events.flush()
 
     try:
         given = VerifyInput.model_validate_json(call.readline())
-        done = run(given, lambda what, at, total: tell(progress=[what, at, total]))
+        with waits_told(lambda why, wait_s: tell(waiting=[why, wait_s])):
+            done = run(given, lambda what, at, total: tell(progress=[what, at, total]))
         tell(verified=done.model_dump(mode="json"))
     except HubkitError as error:
         # The parent knows the classes of hubkit.errors only.

@@ -22,13 +22,23 @@ COMMANDS = (
     "evaluate",
     "benchmark",
     "card",
+    "diff",
     "push",
+    "rollback",
     "verify",
     "recipe new",
     "recipe validate",
     "recipe schema",
     "recipe list",
     "hub serve",
+    "hub mirror",
+    "ci init",
+    "ci rehearse",
+    "ci compare",
+    "ci comment",
+    "ci publish",
+    "ci summary",
+    "ci attach",
 )
 _HELP = re.compile(r"(<!-- help -->\n)(.*?)(<!-- /help -->)", re.DOTALL)
 
@@ -77,7 +87,7 @@ def test_no_command_is_left_out() -> None:
 )
 def test_the_commands_of_the_readme_parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
-    depth = 2 if words[0] in ("recipe", "hub") else 1
+    depth = 2 if words[0] in ("recipe", "hub", "ci") else 1
     known = _help(" ".join(words[:depth]))
     for word in words[depth:]:
         if word.startswith("--"):

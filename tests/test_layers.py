@@ -22,14 +22,25 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("deps", "registry", "store", "machine", "statistics", "output", "stage"),
     ("backends", "tasks", "hub", "executors", "cards", "demo"),
-    ("sweeps",),  # the report of a sweep, on the cards' tools
+    ("sweeps", "provenance", "secrets_scan"),  # on the adapters' tools
     ("stages", "benchmark_worker", "verify_worker"),
     ("runner",),
     (
         *("gate", "local_hub", "preparing", "quantizing", "analysing", "measuring", "sweeping"),
-        *("choosing", "assembling", "recorded", "pushing", "pipeline", "sweep_pipeline"),
+        *(
+            "choosing",
+            "assembling",
+            "recorded",
+            "pushing",
+            "pipeline",
+            "sweep_pipeline",
+            "rollback",
+        ),
     ),
-    ("preview", "folder", "card_check", "card_diff", "card_preview"),
+    (
+        *("preview", "folder", "card_check", "card_diff", "card_preview", "push_diff", "ci"),
+        *("mirror", "mirror_copy", "mirror_origin", "mirror_plan", "mirror_side", "mirror_write"),
+    ),
     ("cli", "__main__", "__init__"),
 )
 ADAPTERS = LAYERS[3]

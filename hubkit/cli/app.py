@@ -7,10 +7,12 @@ import sys
 
 import typer
 
-from hubkit.cli import card, hub, publish, recipe, stages, sweep
+from hubkit.cli import card, ci, hub, mirror, publish, push, recipe, stages, sweep
 from hubkit.errors import HubkitError
+from hubkit.hub.retry import waits_told
 from hubkit.output import output
 
+_WORTH_A_WORD_S = 1.0
 _ABOUT = "Quantize, evaluate, benchmark and publish a Transformer on the Hugging Face Hub."
 
 app = typer.Typer(
@@ -28,13 +30,17 @@ for command, short in (
     (stages.evaluate, "Score the variants on labelled rows."),
     (stages.benchmark, "Time the variants on this machine."),
     (card.card, "Print the model card, check it, or write the bundle."),
-    (stages.push, "Push a bundle in one commit, and verify it."),
+    (push.diff, "Show what a push would change on the Hub."),
+    (push.push, "Push a bundle in one commit, and verify it."),
+    (push.rollback, "Restore an earlier publication in a new commit."),
     (stages.verify, "Check what is on the Hub against its records."),
 ):
     app.command(short_help=short)(command)
 app.command("exec", hidden=True)(stages.exec_call)
 app.add_typer(recipe.app, name="recipe", short_help="Write, check and list recipes.")
+hub.app.command(short_help="Copy repositories into an embedded Hub.")(mirror.mirror)
 app.add_typer(hub.app, name="hub", short_help="Run the embedded Hub.")
+app.add_typer(ci.app, name="ci", short_help="Publish from GitHub Actions, and compare there.")
 
 
 def _version(value: bool) -> None:
@@ -54,10 +60,17 @@ def _root(
     """Nothing but what all commands share."""
 
 
+def _tell_wait(reason: str, wait_s: float) -> None:
+    if wait_s >= _WORTH_A_WORD_S:
+        said = " answered" if reason[:1].isdigit() else ":"
+        output().info(f"  the Hub{said} {reason}, trying again in {wait_s:.0f} s")
+
+
 def main() -> None:
     """Run the command line; a HubkitError becomes its message, its hint and its exit code."""
     try:
-        app()
+        with waits_told(_tell_wait):
+            app()
     except HubkitError as error:
         if os.environ.get("HUBKIT_DEBUG"):
             raise

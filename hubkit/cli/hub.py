@@ -11,7 +11,8 @@ app = typer.Typer(help="Run an embedded Hub on this machine.", no_args_is_help=T
 
 USERS_HELP = (
     "YAML or JSON file of users, {NAME: {token: hf_..., role: write}}. role is write (default) or "
-    "read; token_sha256 may stand in place of token; orgs lists further namespaces to write to. "
+    "read; token_sha256 may stand in place of token; orgs lists further namespaces to write to; "
+    "tokens lists several, fine-grained ones too (see the server's README). "
     "Without it there is one user, demo, whose random token is in ROOT/token."
 )
 
@@ -29,6 +30,18 @@ def serve(
         str, typer.Option(help="Address to listen on; only this machine reaches the default.")
     ] = "127.0.0.1",
     users: Annotated[Optional[Path], typer.Option(help=USERS_HELP)] = None,  # noqa: UP045
+    prefer_xet: Annotated[
+        bool,
+        typer.Option("--prefer-xet", help="Tell clients to move files by Xet, as the Hub does."),
+    ] = False,
+    bare_commit_urls: Annotated[
+        bool,
+        typer.Option(
+            "--bare-commit-urls",
+            help="Answer huggingface_hub 0.x with commit URLs that it can parse even where it was "
+            "given this address as endpoint= and not in HF_ENDPOINT.",
+        ),
+    ] = False,
 ) -> None:
     """Serve repositories to any Hugging Face client until Ctrl-C.
 
@@ -44,4 +57,12 @@ def serve(
         if host not in ("127.0.0.1", "localhost", "::1"):
             typer.echo("  anyone who reaches this address can read public repositories", err=True)
 
-    serve_here(root, host=host, port=port, users=users, on_start=started)
+    serve_here(
+        root,
+        host=host,
+        port=port,
+        users=users,
+        prefer_xet=prefer_xet,
+        bare_urls=bare_commit_urls,
+        on_start=started,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -32,6 +33,22 @@ def interruptible(command: Callable[P, None]) -> Callable[P, None]:
             ) from None
 
     return run
+
+
+def refuse_unattended(what: str) -> None:
+    """Raise UsageError where nobody can be asked: it has to be said beforehand, with --yes."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what}, and nobody is here to be asked", hint="Add --yes.")
+
+
+def confirm(question: str) -> None:
+    """Go on after a yes. Raises HubkitError after anything else."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        raise HubkitError("nothing was changed", hint="Answer y, or add --yes.")
 
 
 def refuse_together(**given: bool) -> None:
@@ -115,6 +132,64 @@ Tag = Annotated[
     str | None,
     typer.Option(
         "--tag", metavar="TAG", help="Tag the commit, once it is verified.", show_default=False
+    ),
+]
+ForceTag = Annotated[
+    bool,
+    typer.Option("--force", help="With --tag: a tag at another commit is deleted and made anew."),
+]
+Branch = Annotated[
+    str | None,
+    typer.Option(
+        "--branch",
+        metavar="NAME",
+        help="Commit to this branch, made where it is missing, or to refs/pr/N. Default: main.",
+        show_default=False,
+    ),
+]
+CreatePr = Annotated[
+    bool, typer.Option("--create-pr", help="Make the commit a pull request to main.")
+]
+SignKey = Annotated[
+    str | None,
+    typer.Option(
+        "--sign-key",
+        metavar="PATH|keyless",
+        help="Sign with this private key, or with CI's identity. Default: $HUBKIT_SIGNING_KEY.",
+        show_default=False,
+    ),
+]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--public-key",
+        metavar="PATH",
+        help="The key that must have signed it, as a PEM file.",
+        show_default=False,
+    ),
+]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        "--identity",
+        metavar="WHO",
+        help="With --issuer: who must have signed it with Sigstore, such as a workflow's address.",
+        show_default=False,
+    ),
+]
+Issuer = Annotated[
+    str | None,
+    typer.Option(
+        "--issuer", metavar="URL", help="With --identity: who vouches for it.", show_default=False
+    ),
+]
+StartAt = Annotated[
+    str | None,
+    typer.Option(
+        "--revision",
+        metavar="REV",
+        help="Build on this branch, tag or commit: a new branch or pull request starts there.",
+        show_default=False,
     ),
 ]
 TargetOrFolder = Annotated[

@@ -8,10 +8,15 @@ import typer
 
 from hubkit.cli.options import (
     Again,
+    Branch,
+    CreatePr,
     Demo,
     Endpoint,
+    ForceTag,
     FormatOption,
     RepoIdOption,
+    SignKey,
+    StartAt,
     Tag,
     Target,
     Templates,
@@ -29,7 +34,12 @@ def publish(
     target: Target,
     demo: Demo = False,
     repo_id: RepoIdOption = None,
+    branch: Branch = None,
+    create_pr: CreatePr = False,
+    revision: StartAt = None,
     tag: Tag = None,
+    force: ForceTag = False,
+    sign_key: SignKey = None,
     endpoint: Endpoint = None,
     private: Visibility = None,
     dry_run: Annotated[
@@ -53,8 +63,11 @@ def publish(
     changed it computes nothing and commits nothing. Exit code 3: no variant meets the gate, and
     nothing was pushed.
     """
+    from hubkit.pushing import Onto
+
+    onto = Onto(branch, create_pr, revision, private, tag, force, sign_key)
     if dry_run:
-        from hubkit.cli.show import show_preview
+        from hubkit.cli.show_push import show_preview
         from hubkit.preview import preview
 
         show_preview(
@@ -63,6 +76,7 @@ def publish(
                 demo=demo,
                 repo_id=repo_id,
                 endpoint=endpoint,
+                onto=onto,
                 select_from_sweep=select_from_sweep,
                 templates=templates,
             )
@@ -77,8 +91,7 @@ def publish(
             demo=demo,
             repo_id=repo_id,
             endpoint=endpoint,
-            tag_name=tag,
-            private=private,
+            onto=onto,
             again=again or (),
             select_from_sweep=select_from_sweep,
             templates=templates,

@@ -11,10 +11,8 @@ from hubkit.output import output
 if TYPE_CHECKING:
     from hubkit.output import Json
     from hubkit.pipeline import Published
-    from hubkit.preview import Preview
     from hubkit.records import Failed, Record, Scores, Timings, Variant
     from hubkit.runner import Ran
-    from hubkit.stages.push import Pushed, Tagged
     from hubkit.stages.report import SummaryRow
     from hubkit.stages.verify import Verified
     from hubkit.store import Store
@@ -57,7 +55,11 @@ def show_published(done: Published) -> None:
                 "endpoint": done.endpoint,
                 "commit": pushed.commit,
                 "made_commit": pushed.made_commit,
+                "branch": pushed.branch,
+                "pull_request": pushed.pull_request,
+                "pull_request_url": pushed.pull_request_url,
                 "tag": done.tagged.tag if done.tagged else None,
+                "tag_moved_from": done.tagged.moved_from if done.tagged else None,
                 "verified": as_json(done.verified) if done.verified else "before",
                 "selected": found.selection.selected,
                 "variants": [as_json(row) for row in done.rows],
@@ -67,15 +69,17 @@ def show_published(done: Published) -> None:
         )
         return
     if out.style == "quiet":
-        out.data(pushed.url)
+        out.data(pushed.pull_request_url or pushed.url)
         return
     _warn(found.report.failures)
     out.info()
     out.data(table_of(done.rows))
     out.data("")
     out.data(_sentence(done))
-    out.data(f"  {pushed.url}")
-    for text in loading_texts(done):
+    out.data(f"  {pushed.pull_request_url or pushed.url}")
+    if pushed.branch != "main":  # what the commands below load
+        out.data(f'It is loaded with revision="{pushed.branch}".')
+    for text in loading_texts(done) if pushed.branch == "main" else ():
         out.data("")
         out.data(text)
     from hubkit.local_hub import demo_hub_pid
@@ -85,12 +89,8 @@ def show_published(done: Published) -> None:
 
 
 def _sentence(done: Published) -> str:
-    pushed = done.pushed
-    what = (
-        f"One commit, {pushed.commit[:12]}"
-        if pushed.made_commit
-        else "Nothing had changed, no commit"
-    )
+    from hubkit.cli.show_push import commit_words, tag_words
+
     if done.verified is None:
         checked = "verified before"
     elif done.verified.complete:
@@ -101,8 +101,7 @@ def _sentence(done: Published) -> str:
             for check in done.verified.formats
             if not check.checked
         )
-    tagged = f", tagged {done.tagged.tag}" if done.tagged else ""
-    return f"{what}{tagged}; {checked}."
+    return f"{commit_words(done.pushed)}{tag_words(done.tagged)}; {checked}."
 
 
 def loading_texts(done: Published) -> list[str]:
@@ -120,31 +119,6 @@ def loading_texts(done: Published) -> list[str]:
         code = loading(kind, done.pushed.repo_id, report.task) + prediction(report.task)
         texts.append(f"{where}{shlex.quote(sys.executable)} - <<'EOF'\n{code}EOF")
     return texts
-
-
-def show_preview(seen: Preview) -> None:
-    """What would run, and what would change."""
-    out = output()
-    if out.style == "json":
-        out.data(
-            {
-                "kept": list(seen.kept),
-                "would_run": list(seen.would_run),
-                "plan": as_json(seen.plan) if seen.plan else None,
-            }
-        )
-        return
-    out.data("Kept:      " + (", ".join(seen.kept) or "nothing"))
-    out.data("Would run: " + (", ".join(seen.would_run) or "nothing"))
-    if seen.plan is None:
-        out.data("On the Hub: not known before these have run.")
-    elif seen.plan.nothing_to_do:
-        out.data(f"On the Hub: {seen.plan.repo_id} has all of it; no commit.")
-    else:
-        out.data(f"On the Hub: one commit to {seen.plan.repo_id} ({seen.plan.branch}):")
-        for change in seen.plan.changes:
-            size = "" if change.size_bytes is None else f"{change.size_bytes / 1e6:10.2f} MB"
-            out.data(f"  {change.action:<7}{size:>13}  {change.path}")
 
 
 def show_variants(
@@ -234,29 +208,10 @@ def show_timings(timings: Timings) -> None:
     out.data(f"{machine.cpu}, {machine.logical_cpus} CPUs, {timings.timings[0].threads} threads")
 
 
-def show_pushed(pushed: Pushed, verified: Verified | None, tagged: Tagged | None) -> None:
-    """Where it is now."""
-    out = output()
-    if out.style == "json":
-        out.data(
-            {
-                "pushed": as_json(pushed),
-                "verified": as_json(verified) if verified else "before",
-                "tag": tagged.tag if tagged else None,
-            }
-        )
-        return
-    out.info("One commit." if pushed.made_commit else "Nothing had changed, no commit.")
-    if verified is None:
-        out.info("Verified before.")
-    else:
-        for check in verified.formats:
-            out.info(f"{check.format}: {'verified' if check.checked else check.reason}")
-    out.data(pushed.url)
-
-
 def show_verified(verified: Verified) -> None:
     """What was checked."""
+    from hubkit.cli.show_records import record_lines
+
     out = output()
     if out.style == "json":
         out.data(as_json(verified))
@@ -273,6 +228,8 @@ def show_verified(verified: Verified) -> None:
             )
         else:
             out.data(f"  {check.format}: not checked: {check.reason}")
+    for line in record_lines(verified.records):
+        out.data(f"  {line}")
 
 
 def copy_folder(source: Path, target: Path) -> Path:

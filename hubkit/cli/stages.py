@@ -12,12 +12,13 @@ from hubkit.cli.options import (
     Demo,
     Endpoint,
     FormatOption,
+    Identity,
+    Issuer,
     LabelColumn,
     LabelledDataset,
     OutputDir,
-    RepoIdOption,
+    PublicKey,
     Splits,
-    Tag,
     TargetOrFolder,
     TextColumn,
     interruptible,
@@ -114,55 +115,6 @@ def benchmark(
 
 
 @interruptible
-def push(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="FOLDER|RECIPE",
-            help="A bundle that `hubkit card --output` wrote, or a recipe.",
-            show_default=False,
-        ),
-    ],
-    repo_id: RepoIdOption = None,
-    tag: Tag = None,
-    demo: Demo = False,
-    endpoint: Endpoint = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="Make a new repository private.")
-    ] = False,
-    format_: FormatOption = "human",
-) -> None:
-    """Push a bundle in one commit, or in none where nothing differs, and verify it.
-
-    A recipe's stages are looked up, and run where they are missing, as `hubkit publish` does.
-    """
-    from hubkit.cli.show import show_published, show_pushed
-    from hubkit.errors import UsageError
-    from hubkit.pipeline import publish, running
-    from hubkit.pushing import push_folder
-
-    with output().steps() as steps:
-        if not (Path(target) / "SHA256SUMS").is_file():
-            published = publish(
-                target,
-                demo=demo,
-                repo_id=repo_id,
-                endpoint=endpoint,
-                tag_name=tag,
-                private=private or None,
-                listener=steps,
-            )
-        elif repo_id is None:
-            raise UsageError("no repository to push to", hint="Add --repo-id USER/NAME.")
-        else:
-            with running(endpoint=endpoint, listener=steps) as run:
-                done = push_folder(run, Path(target), repo_id, private=private, tag_name=tag)
-            show_pushed(*done)
-            return
-    show_published(published)
-
-
-@interruptible
 def verify(
     repo_id: Annotated[
         str, typer.Argument(metavar="USER/NAME", help="A repository that hubkit made.")
@@ -170,17 +122,27 @@ def verify(
     revision: Annotated[
         str, typer.Option("--revision", metavar="REV", help="A branch, tag or commit.")
     ] = "main",
+    public_key: PublicKey = None,
+    identity: Identity = None,
+    issuer: Issuer = None,
     endpoint: Endpoint = None,
     format_: FormatOption = "human",
 ) -> None:
-    """Download a revision into an empty cache, load both formats, and compare their logits."""
+    """Download a revision into an empty cache, load both formats, and compare their logits.
+
+    The files are held against SHA256SUMS, the bill of materials and the cards against the records,
+    the signature against a public key, and the versions here against lock.json: others are listed.
+    """
     from hubkit.cli.show import show_verified
     from hubkit.pipeline import running
+    from hubkit.provenance.signature import wanted_signer
     from hubkit.stages.verify import VerifyInput
     from hubkit.stages.verify import verify as stage
 
+    trust = wanted_signer(public_key, identity, issuer)
     with output().steps() as steps, running(endpoint=endpoint, listener=steps) as run:
-        verified = run.run(stage, VerifyInput(repo_id=repo_id, revision=revision), subject=repo_id)
+        given = VerifyInput(repo_id=repo_id, revision=revision, trust=trust)
+        verified = run.run(stage, given, subject=repo_id)
     show_verified(verified)
 
 

@@ -1,27 +1,40 @@
 """A Hub, safely: HfApi against any endpoint, every call tried again, every failure a HubError.
 
 huggingface_hub 0.36 retries PUTs of LFS objects itself and nothing else; `create_commit` is never
-tried again by any version, because it must not run twice: see `Hub.commit`.
+tried again by any version, because it must not run twice: see `hubkit.hub.committing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hubkit.errors import HubError, UsageError
-from hubkit.hub.faults import Clash, Moved, NotThere, Unreachable, fault_of, outcome, scrub
+from hubkit.hub.faults import CUT, Clash, NotThere, Unreachable, fault_of, given_up_in, scrub
+from hubkit.hub.limits import HUB as LIMITS
+from hubkit.hub.limits import Limits
 from hubkit.hub.refusals import LOG_IN, Place, refusal, unreachable
-from hubkit.hub.remote import MAIN, Account, RemoteCommit, RemoteFile, RepoKind, RepoState
+from hubkit.hub.remote import (
+    MAIN,
+    PR,
+    Account,
+    PullRequest,
+    Refs,
+    RemoteCommit,
+    RemoteFile,
+    RepoKind,
+    RepoState,
+)
 from hubkit.hub.retry import GivenUp, Retry, Transient
-from hubkit.hub.session import default_endpoint, quiet, with_timeouts
+from hubkit.hub.session import patience, quiet, with_timeouts
+from hubkit.hub.whole import whole_downloads
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import DatasetInfo, ModelInfo, SpaceInfo
 
     RepoInfo = ModelInfo | DatasetInfo | SpaceInfo
@@ -37,13 +50,14 @@ class Hub:
     endpoint: str
     token: str | None = field(repr=False)
     retry: Retry
-    _api: HfApi = field(repr=False)
+    api: HfApi = field(repr=False)
+    limits: Limits = LIMITS
 
     def account(self) -> Account:
         """Who we are. Raises HubError where there is no token or the Hub does not know it."""
         if self.token is None:
             raise HubError(f"no token for the Hub at {self.endpoint}", hint=LOG_IN)
-        said = self._call("asking who the token belongs to", self._api.whoami)
+        said = self.call("asking who the token belongs to", self.api.whoami)
         role = said.get("auth", {}).get("accessToken", {}).get("role")
         return Account(str(said.get("name", "")), role if isinstance(role, str) else None)
 
@@ -73,10 +87,10 @@ class Hub:
         """Every file at a revision by path, folders walked."""
         from huggingface_hub.hf_api import RepoFile
 
-        entries = self._call(
+        entries = self.call(
             f"listing the files of {repo_id}",
             lambda: list(
-                self._api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type=kind)
+                self.api.list_repo_tree(repo_id, recursive=True, revision=revision, repo_type=kind)
             ),
             repo_id,
         )
@@ -86,8 +100,19 @@ class Hub:
             if isinstance(e, RepoFile)
         }
 
-    def read(self, repo_id: str, revision: str, path: str, *, kind: RepoKind = "model") -> bytes:
-        """The content of one small file, uncached. Raises NotThere."""
+    def read(
+        self,
+        repo_id: str,
+        revision: str,
+        path: str,
+        *,
+        kind: RepoKind = "model",
+        size_bytes: int | None = None,
+    ) -> bytes:
+        """The content of one small file, uncached. Raises NotThere.
+
+        `size_bytes`: what it has, where that is known: what is cut on its way is read again.
+        """
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils._headers import build_hf_headers
         from huggingface_hub.utils._http import get_session, hf_raise_for_status
@@ -97,9 +122,11 @@ class Hub:
         def get() -> bytes:
             answer = get_session().get(url, headers=build_hf_headers(token=self.token or False))
             hf_raise_for_status(answer)
+            if size_bytes not in (None, len(answer.content)):
+                raise Transient(f"{path} {CUT}")
             return bytes(answer.content)
 
-        return self._call(f"reading {path} of {repo_id}", get, repo_id)
+        return self.call(f"reading {path} of {repo_id}", get, repo_id)
 
     def snapshot(
         self, repo_id: str, revision: str, *, cache: Path | None = None, kind: RepoKind = "model"
@@ -108,25 +135,25 @@ class Hub:
         expected = self.remote_files(repo_id, revision, kind=kind)
 
         def get() -> Path:
-            folder = Path(
-                self._api.snapshot_download(
+            with whole_downloads(cache, repo_id, kind):
+                found = self.api.snapshot_download(
                     repo_id, revision=revision, repo_type=kind, cache_dir=cache
                 )
-            )
+            folder = Path(found)
             # When the Hub fails it, snapshot_download gives what it has and says nothing.
             if missing := [path for path in expected if not (folder / path).is_file()]:
                 raise Transient(f"{missing[0]} did not come")
             return folder
 
-        return self._call(f"downloading {repo_id}", get, repo_id)
+        return self.call(f"downloading {repo_id}", get, repo_id)
 
     def create_repo(self, repo_id: str, *, private: bool, kind: RepoKind = "model") -> None:
         """Make a repository; one that is there already is left as it is."""
 
         with suppress(Clash):
-            self._call(
+            self.call(
                 f"creating {repo_id}",
-                lambda: self._api.create_repo(repo_id, private=private, repo_type=kind),
+                lambda: self.api.create_repo(repo_id, private=private, repo_type=kind),
                 repo_id,
             )
 
@@ -134,134 +161,107 @@ class Hub:
         self, repo_id: str, branch: str, at: str | None, *, kind: RepoKind = "model"
     ) -> None:
         """Make a branch at a commit (None: at main); one that is there already is left as it is."""
-        self._call(
+        self.call(
             f"creating branch {branch} of {repo_id}",
-            lambda: self._api.create_branch(
+            lambda: self.api.create_branch(
                 repo_id, branch=branch, revision=at, repo_type=kind, exist_ok=True
             ),
             repo_id,
         )
 
-    def tags(self, repo_id: str, *, kind: RepoKind = "model") -> dict[str, str]:
-        """Tag -> commit."""
-        refs = self._call(
-            f"listing the tags of {repo_id}",
-            lambda: self._api.list_repo_refs(repo_id, repo_type=kind),
+    def refs(self, repo_id: str, *, kind: RepoKind = "model") -> Refs:
+        """The branches, tags and pull requests. Raises NotThere."""
+        refs = self.call(
+            f"listing the branches and tags of {repo_id}",
+            lambda: self.api.list_repo_refs(repo_id, repo_type=kind, include_pull_requests=True),
             repo_id,
         )
-        return {ref.name: ref.target_commit for ref in refs.tags}
+        pulls = {ref.ref.removeprefix(PR): ref.target_commit for ref in refs.pull_requests or ()}
+        return Refs(
+            branches={ref.name: ref.target_commit for ref in refs.branches},
+            tags={ref.name: ref.target_commit for ref in refs.tags},
+            # The Hub keeps refs/pr/N/… for itself.
+            pull_requests={int(name): sha for name, sha in pulls.items() if name.isdigit()},
+        )
+
+    def tags(self, repo_id: str, *, kind: RepoKind = "model") -> dict[str, str]:
+        """Tag -> commit; for an annotated one a Hub may give the tag object's id."""
+        return dict(self.refs(repo_id, kind=kind).tags)
 
     def create_tag(self, repo_id: str, tag: str, at: str, *, kind: RepoKind = "model") -> None:
         """Make a tag at a commit. Raises Clash where the name is taken."""
-        self._call(
+        self.call(
             f"making tag {tag} of {repo_id}",
-            lambda: self._api.create_tag(repo_id, tag=tag, revision=at, repo_type=kind),
+            lambda: self.api.create_tag(repo_id, tag=tag, revision=at, repo_type=kind),
             repo_id,
         )
+
+    def delete_tag(self, repo_id: str, tag: str, *, kind: RepoKind = "model") -> None:
+        """Take a tag away; one that is not there is none."""
+        with suppress(NotThere):
+            self.call(
+                f"deleting tag {tag} of {repo_id}",
+                lambda: self.api.delete_tag(repo_id, tag=tag, repo_type=kind),
+                repo_id,
+            )
+
+    def open_pull_requests(
+        self, repo_id: str, author: str, *, kind: RepoKind = "model"
+    ) -> list[PullRequest]:
+        """An account's pull requests that are neither merged nor closed, newest first."""
+        found = self.call(
+            f"listing the pull requests of {repo_id}",
+            lambda: list(
+                self.api.get_repo_discussions(
+                    repo_id,
+                    repo_type=kind,
+                    author=author,
+                    discussion_type="pull_request",
+                    discussion_status="open",
+                )
+            ),
+            repo_id,
+        )
+        return [
+            PullRequest(one.num, one.title, one.url)
+            for one in sorted(found, key=lambda one: -one.num)
+            if one.is_pull_request and one.author == author
+        ]
 
     def commits_since(
         self, repo_id: str, branch: str, parent: str | None, *, kind: RepoKind = "model"
     ) -> list[RemoteCommit]:
         """The commits of a branch that came after `parent`, newest first."""
-        commits = self._call(
+        commits = self.call(
             f"reading the history of {repo_id}",
-            lambda: self._api.list_repo_commits(repo_id, revision=branch, repo_type=kind),
+            lambda: self.api.list_repo_commits(repo_id, revision=branch, repo_type=kind),
             repo_id,
         )
         since = takewhile(lambda commit: commit.commit_id != parent, commits)
         return [RemoteCommit(commit.commit_id, commit.title) for commit in since]
 
-    def upload(
-        self,
-        repo_id: str,
-        additions: Sequence[CommitOperationAdd],
-        branch: str,
-        *,
-        kind: RepoKind = "model",
-    ) -> None:
-        """Send large files' content ahead of `commit`: nobody sees it, and none goes twice."""
-        self._call(
-            f"uploading to {repo_id}",
-            lambda: self._api.preupload_lfs_files(
-                repo_id, additions, revision=branch, repo_type=kind, free_memory=False
-            ),
-            repo_id,
-        )
-        ignored = [op.path_in_repo for op in additions if getattr(op, "_should_ignore", False)]
-        if ignored:
-            raise HubError(
-                f"the .gitignore of {repo_id} leaves out {', '.join(ignored)}",
-                hint=f"Take the pattern out of {repo_id}'s .gitignore, then run the same command"
-                " again.",
-            )
-
-    def commit(
-        self,
-        repo_id: str,
-        operations: Sequence[CommitOperationAdd | CommitOperationDelete],
-        *,
-        branch: str,
-        parent: str | None,
-        message: str,
-        landed: Callable[[Hub], str | None],
-        kind: RepoKind = "model",
-    ) -> str:
-        """Commit once, and give the commit's id.
-
-        After a lost answer, `landed` is asked whether the commit is there (its id) before anything
-        is sent again; it gets a Hub that does not retry by itself. `parent` makes the Hub refuse a
-        second one even while the first is on its way. Raises Moved (412).
-        """
-        impatient = replace(self, retry=replace(self.retry, tries=1))
-        sent = False
-
-        def send() -> str:
-            nonlocal sent
-            if sent and (found := landed(impatient)):
-                return found
-            sent = True
-            with default_endpoint(self.endpoint):
-                return self._api.create_commit(
-                    repo_id,
-                    operations,
-                    commit_message=message,
-                    revision=branch,
-                    parent_commit=parent,
-                    repo_type=kind,
-                ).oid
-
-        try:
-            return self._call(f"committing to {repo_id}", send, repo_id)
-        except Moved:
-            raise
-        except HubError as error:
-            try:
-                found = landed(impatient)
-            except HubError:
-                with outcome("the commit may be there"):
-                    raise error from None
-            if found:
-                return found
-            with outcome("nothing was pushed"):
-                raise
-
     def _info(self, repo_id: str, revision: str | None, kind: RepoKind) -> RepoInfo:
-        return self._call(
+        return self.call(
             f"reading {repo_id}",
-            lambda: self._api.repo_info(repo_id, revision=revision, repo_type=kind),
+            lambda: self.api.repo_info(repo_id, revision=revision, repo_type=kind),
             repo_id,
         )
 
-    def _call(self, doing: str, call: Callable[[], T], repo_id: str = "") -> T:
+    def call(self, doing: str, call: Callable[[], T], repo_id: str = "") -> T:
+        """What one call of huggingface_hub gives, tried again where that may help. Raises HubError
+        that says what was being done."""
+
         def once() -> T:
             try:
-                with quiet():
+                with quiet(), patience(self.retry):
                     return call()
             except Unreachable as error:  # of a call inside the call
                 raise Transient(error.reason) from error
             except (HubError, Transient):
                 raise
             except Exception as error:
+                if given_up := given_up_in(error, self.token):
+                    raise given_up from error
                 fault = fault_of(error, endpoint=self.endpoint, token=self.token)
                 if fault is None:
                     raise

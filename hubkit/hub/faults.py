@@ -7,18 +7,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from hubkit.errors import HubError
+from hubkit.hub.retry import GivenUp, Transient
 
 if TYPE_CHECKING:
-    from requests import HTTPError, Response
+    from requests import HTTPError, RequestException, Response
 
 Kind = Literal[
     "transient", "moved", "missing", "unknown-user", "forbidden", "gated", "offline", "refused"
 ]
+
+NO_ANSWER = "no answer in time"
+NOT_THE_HUB = "an HTML page instead of an answer"
+NOT_JSON = "an answer that is not JSON"
+FULL = 507  # the Hub's disk is: that does not pass by itself
+CUT = "came with another size than the Hub told"
+# How a reason starts after which the Hub may still do what it was asked for.
+LATE = (NO_ANSWER, "504")
 
 
 class Unreachable(HubError):
@@ -90,11 +100,53 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__
 
 
+def given_up_in(error: BaseException, token: str | None = None) -> GivenUp | None:
+    """The end of the tries of a single request (`session.patience`), whatever other libraries have
+    made of it on its way."""
+    for one in _causes(error):
+        if isinstance(one, GivenUp):
+            one.last.reason = scrub(one.last.reason, token)
+            return one
+    return None
+
+
+def asked_at(error: BaseException) -> str:
+    """The address that a failed call had asked last; empty: unknown."""
+    urls = (getattr(getattr(one, "request", None), "url", None) for one in _causes(error))
+    return next((str(url) for url in urls if url), "")
+
+
+def broken(error: RequestException) -> Transient | None:
+    """What a request without an answer means, if it may pass."""
+    from requests import exceptions
+
+    passing = (
+        exceptions.ConnectionError,
+        exceptions.Timeout,
+        exceptions.ChunkedEncodingError,
+        exceptions.ContentDecodingError,
+    )
+    return Transient(scrub(_reason(error))) if isinstance(error, passing) else None
+
+
+def passing(response: Response) -> Transient | None:
+    """What an answer means that says to come back: 408, 425, 429 and 5xx."""
+    status = response.status_code
+    if (status not in (408, 425, 429) and status < 500) or status == FULL:
+        return None
+    said = response.headers.get("X-Error-Message") or response.reason or ""
+    return Transient(scrub(f"{status} {said}".strip()), _asked_wait(response))
+
+
 def fault_of(error: Exception, *, endpoint: str, token: str | None) -> Fault | None:
     """What a failed call of huggingface_hub means; None for what has nothing to do with a Hub, such
     as a local file that cannot be read."""
     import requests
-    from huggingface_hub.errors import OfflineModeIsEnabled, XetAuthorizationError
+    from huggingface_hub.errors import (
+        FileMetadataError,
+        OfflineModeIsEnabled,
+        XetAuthorizationError,
+    )
 
     causes = list(_causes(error))
     if any(isinstance(e, OfflineModeIsEnabled) for e in causes):
@@ -104,6 +156,8 @@ def fault_of(error: Exception, *, endpoint: str, token: str | None) -> Fault | N
     for one in causes:
         if isinstance(one, requests.HTTPError) and one.response is not None:
             return _of_answer(one, one.response, endpoint, token)
+    if any(isinstance(e, FileMetadataError) for e in causes):
+        return Fault("transient", NOT_THE_HUB)  # an answer about a file that says nothing of it
     for one in reversed(causes):
         if isinstance(one, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
             return Fault("refused", f"{endpoint} is not an address of a Hub")
@@ -122,12 +176,14 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return f"TLS failed: {error}"
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return NO_ANSWER
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy does not let it through"
     if isinstance(error, requests.exceptions.JSONDecodeError):
-        return "an answer that is not JSON"
+        return NOT_JSON
     text = str(error)
+    if text == NOT_THE_HUB:
+        return text
     if "NameResolution" in text or "name resolution" in text or "not known" in text:
         return "its name cannot be resolved"
     if "refused" in text:
@@ -149,7 +205,7 @@ def _of_answer(error: HTTPError, response: Response, endpoint: str, token: str |
     detail = scrub(f"{status} {said}".strip(), token)
     # A storage server's 401 and 403 tell of an expired link, and a new one helps.
     elsewhere = urlsplit(response.url or "").netloc not in ("", urlsplit(endpoint).netloc)
-    if status in (408, 425, 429) or status >= 500 or (elsewhere and status in (401, 403)):
+    if passing(response) or (elsewhere and status in (401, 403)):
         return Fault("transient", detail, status, _asked_wait(response))
     if isinstance(error, GatedRepoError | DisabledRepoError):
         return Fault("gated", detail, status)
@@ -166,13 +222,16 @@ def _of_answer(error: HTTPError, response: Response, endpoint: str, token: str |
 
 def _asked_wait(response: Response) -> float | None:
     """Seconds of Retry-After (RFC 9110, 10.2.3), else of the Hub's `RateLimit: …;t=55`."""
-    asked = response.headers.get("Retry-After")
-    if asked is None:
+    asked = response.headers.get("Retry-After", "").strip()
+    if not asked:
         match = re.search(r"\bt=(\d+)", response.headers.get("RateLimit", ""))
         return float(match[1]) if match and response.status_code == 429 else None
-    if asked.strip().isdigit():
+    if re.fullmatch(r"\d+(\.\d+)?", asked, re.ASCII):
         return float(asked)
     try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except (TypeError, ValueError):
+        until = parsedate_to_datetime(asked)
+    except ValueError:
         return None
+    if until.tzinfo is None:  # "-0000", which says UTC and nothing of the place
+        until = until.replace(tzinfo=timezone.utc)
+    return max(0.0, until.timestamp() - time.time())

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubkit.errors import HubError
-from hubkit.hub.faults import Clash, Fault, Moved, NotThere, Unreachable
+from hubkit.hub.faults import (
+    CUT,
+    FULL,
+    NOT_JSON,
+    NOT_THE_HUB,
+    Clash,
+    Fault,
+    Moved,
+    NotThere,
+    Unreachable,
+)
 from hubkit.hub.retry import GivenUp
 
 LOG_IN = (
@@ -29,6 +39,12 @@ def unreachable(error: GivenUp, doing: str, place: Place) -> Unreachable:
     hint = "Check the network and the Hub's address (HF_ENDPOINT), then run the same command again."
     if error.last.wait_s is not None:
         hint = f"It asks to wait {error.last.wait_s:.0f} s: run the same command again after that."
+    if error.last.reason in (NOT_JSON, NOT_THE_HUB) or CUT in error.last.reason:
+        hint = (
+            "Something on the way answers in its place, or cuts it short, such as a proxy or a"
+            f" log-in page: open {place.endpoint} in a browser, or go round it (NO_PROXY,"
+            " HF_ENDPOINT), then run the same command again."
+        )
     return Unreachable(
         f"the Hub at {place.endpoint} cannot be reached: {error.last.reason} ({doing}, {tries})",
         hint=hint,
@@ -70,6 +86,17 @@ def refusal(fault: Fault, doing: str, place: Place) -> HubError:
     if fault.kind == "offline":
         return HubError(
             f"{doing}: {said}", hint="Unset HF_HUB_OFFLINE and run the same command again."
+        )
+    if fault.status == 413:
+        return HubError(
+            f"{doing}: more than the Hub takes at once ({said})",
+            hint="One commit shows all of a publication or nothing, so it is not split. Publish"
+            " fewer or smaller files.",
+        )
+    if fault.status == FULL:
+        return HubError(
+            f"the disk of the Hub at {where} is full ({said})",
+            hint="Whoever runs it has to free some space; then run the same command again.",
         )
     if fault.status == 409:
         return Clash(f"{doing}: it is there already ({said})")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 RepoKind = Literal["model", "dataset"]
 MAIN = "main"
+PR = "refs/pr/"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,35 @@ class RepoState:
 class RemoteCommit:
     sha: str
     title: str
+
+
+@dataclass(frozen=True)
+class Refs:
+    """What has a name in a repository: branch or tag -> commit, pull request's number -> commit."""
+
+    branches: Mapping[str, str]
+    tags: Mapping[str, str]
+    pull_requests: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    number: int
+    title: str
+    url: str
+
+    @property
+    def ref(self) -> str:
+        """The revision that stands for it."""
+        return f"{PR}{self.number}"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A commit that is on the Hub, and the pull request that it was made as."""
+
+    sha: str
+    pull_request: PullRequest | None = None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ def additions(files: Mapping[str, Path], sent: Sent) -> list[CommitOperationAdd]
     from huggingface_hub import CommitOperationAdd
 
     class Metered(CommitOperationAdd):
+        @property
+        def _local_oid(self) -> None:
+            """None: what goes into the commit is decided by its parent. huggingface_hub would leave
+            out what the branch has already, though a pull request may start at another commit."""
+
         @contextmanager
         def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
             if not with_tqdm:  # it is read to be looked at, not to be sent

@@ -11,7 +11,9 @@ from pathlib import Path, PurePath
 from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
 from hubkit.errors import HubkitError, ModelError, StoreError
 from hubkit.hub.manifest import SUMS, format_sums
-from hubkit.keys import files_of
+from hubkit.keys import digest_of_bytes, digest_of_value, files_of
+from hubkit.lock import version_of
+from hubkit.provenance.bom import BOM, BomInput, bom_json
 from hubkit.recipe import Recipe
 from hubkit.records import (
     Artifact,
@@ -22,11 +24,16 @@ from hubkit.records import (
     Lock,
     Record,
     Report,
+    TextFile,
     Variant,
 )
+from hubkit.secrets_scan.rules import VERSION
+from hubkit.secrets_scan.scan import refuse_secrets
 from hubkit.stage import Context, stage
 from hubkit.stages.merged_config import merged_config
+from hubkit.stages.rendered import renderer_digest
 from hubkit.stages.report import record_json, value_json
+from hubkit.store import Store
 from hubkit.sweep_records import SweepReport
 
 SWEEP_FILE = "sweep.json"
@@ -69,13 +76,20 @@ class BundleInput(Record):
     sweep: SweepReport | None = None  # that the ONNX variant was taken from
 
 
-@stage("bundle", version=2, kind="pure", takes=BundleInput, gives=Bundle)
+class Clean(Record):
+    """A folder was looked through for secrets, and nothing was found."""
+
+    files: int
+
+
+@stage("bundle", version=3, kind="pure", takes=BundleInput, gives=Bundle)
 def bundle(given: BundleInput, ctx: Context) -> Bundle:
     """The repository's root as an artifact, SHA256SUMS over all the rest of it included.
 
     Raises ModelError where a wanted format is missing, where the formats' config.json contradict
     each other, or where safetensors weights would lie beside Neural Compressor's; HubkitError where
-    a JSON file names a path of this machine, StoreError where weights are not those measured.
+    a file holds a secret or names a path of this machine, StoreError where weights are not those
+    measured.
     """
     root = ctx.scratch / "bundle"
     root.mkdir()
@@ -101,8 +115,39 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     sums = files_of(root)
     for kind, variant in variants.items():
         _refuse_changed(variant, sums[MODEL_FILES[kind]], folders[kind])
+    bom = _bom(given, sums, ctx.store)
+    write_text(root / BOM, bom)
+    sums[BOM] = digest_of_bytes(bom.encode())
+    refuse_secrets_once(root, sums, ctx.store)
     write_text(root / SUMS, format_sums(sums))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+
+
+def _bom(given: BundleInput, sums: dict[str, str], store: Store) -> str:
+    """bom.cdx.json; kept, since its library takes longer to import than all the rest here."""
+    wanted = BomInput(
+        repo_id=given.repo_id,
+        recipe=given.recipe,
+        lock=given.lock,
+        report=given.report,
+        files=sums,
+        renderer=renderer_digest(),
+    )
+    tool = version_of("cyclonedx-python-lib")
+    key = digest_of_value({"bom": wanted.model_dump(mode="json", by_alias=True), "tool": tool})
+    kept = store.get_record(key, TextFile)
+    if kept is None:
+        kept = TextFile(path=BOM, text=bom_json(wanted))
+        store.put_record(key, kept)
+    return kept.text
+
+
+def refuse_secrets_once(root: Path, sums: dict[str, str], store: Store) -> None:
+    """`refuse_secrets`, passed over where these very files (`sums`) were found clean before."""
+    key = digest_of_value({"secrets": VERSION, "sums": sums})
+    if store.get_record(key, Clean) is None:
+        refuse_secrets(root)
+        store.put_record(key, Clean(files=len(sums)))
 
 
 def _refuse_changed(variant: Variant, sha: str, folder: Path) -> None:

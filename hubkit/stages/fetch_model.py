@@ -104,7 +104,7 @@ def _copy(given: FetchModelInput, path: Path, folder: Path) -> str:
 
 def _download(given: FetchModelInput, ctx: Context, folder: Path) -> str:
     wanted = Wanted("model", given.source.id, given.source.sha)
-    download = _Download(hub_reader(ctx.endpoint, ctx.token), wanted, folder, ctx)
+    download = _Download(hub_reader(ctx.endpoint, ctx.token, downloads=True), wanted, folder, ctx)
     present = download.sizes
     form = weights_form(present, str(wanted))
     download.get([CONFIG])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hubkit.errors import HubError
 from hubkit.hub.client import connect
-from hubkit.hub.faults import Fault, Unreachable, fault_of
+from hubkit.hub.faults import Fault, Unreachable, fault_of, given_up_in
 from hubkit.hub.refusals import Place, refusal
 from hubkit.hub.remote import RepoKind
 from hubkit.hub.retry import GivenUp, Retry, Transient
-from hubkit.hub.session import quiet
+from hubkit.hub.session import patience, quiet
 from hubkit.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Reading happens while somebody waits for the first line: give a Hub that is away about 4 s.
-PATIENCE = Retry(tries=4)
+# The first reading happens while somebody waits for a word: a Hub that is away gets about 4 s.
+PATIENCE = Retry(tries=4, total_s=90)
+# Later, when much is read and nobody sits before it, as long as anything else.
+DOWNLOADS = Retry()
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class HubReader:
 
         def once() -> T:
             try:
-                with quiet():
+                with quiet(), patience(self.retry):
                     return call(self._api)
             except Exception as error:
+                if given_up := given_up_in(error, self.token):
+                    raise given_up from error
                 raise self._told(wanted, error) from error
 
         try:
@@ -125,10 +129,13 @@ class HubReader:
         )
 
 
-def hub_reader(endpoint: str | None, token: str | None) -> HubReader:
-    """A reader of that Hub; None: huggingface_hub's own endpoint and token. Nothing is sent yet."""
+def hub_reader(endpoint: str | None, token: str | None, *, downloads: bool = False) -> HubReader:
+    """A reader of that Hub; None: huggingface_hub's own endpoint and token. Nothing is sent yet.
+
+    `downloads`: it waits longer for a Hub that is away.
+    """
     from huggingface_hub import HfApi
 
     hub = connect(endpoint, token)
     api = HfApi(endpoint=hub.endpoint, token=hub.token or False, library_name="hubkit")
-    return HubReader(hub.endpoint, hub.token, PATIENCE, api)
+    return HubReader(hub.endpoint, hub.token, DOWNLOADS if downloads else PATIENCE, api)

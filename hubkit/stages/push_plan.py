@@ -1,37 +1,45 @@
-"""What a push will change: a bundle's files against those of a branch."""
+"""What a push will change: a bundle's files against those of the commit that it builds on."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from hubkit.errors import HubError
 from hubkit.hub.client import Hub
-from hubkit.hub.faults import NotThere
-from hubkit.hub.manifest import MARKS, SUMS, parse_sums
-from hubkit.hub.remote import RemoteFile, RepoKind, RepoState
-from hubkit.keys import digest_of_bytes
-from hubkit.records import Artifact, FileRef, Lock, Record
+from hubkit.hub.manifest import SUMS
+from hubkit.hub.objects import known_objects
+from hubkit.hub.remote import RemoteFile, RepoKind
+from hubkit.records import Artifact, FileRef, Record
+from hubkit.stages.published import content_sha256, published_sums, vanished
+from hubkit.stages.push_spot import Spot
 
 # INCModel takes safetensors before pytorch_model.bin, and with them FP32 weights, and says nothing.
 _SHADOWS = {"pytorch_model.bin": ("model.safetensors", "model.safetensors.index.json")}
 
 
 class Change(Record):
-    """`size_bytes` is that of the new content, `was_bytes` that of the old; None: there is none."""
+    """`size_bytes` is that of the new content, `was_bytes` that of the old; None: there is none.
+
+    `foreign`: what is there, and would be replaced, is not what hubkit put there (if that was
+    looked at: `described`).
+    """
 
     path: str
     action: Literal["add", "change", "delete"]
     size_bytes: int | None = None
     was_bytes: int | None = None
+    foreign: bool = False
 
 
 class Plan(Record):
-    """What would be committed on top of `parent` (None: there is no such branch yet)."""
+    """What would be committed to a branch on top of `parent`; None: the repository is not there.
+
+    With `create_pr` the commit is that of a new pull request. `send_bytes`: how much of the new
+    content the Hub has not got yet, under any path (None: not asked; see `described`).
+    """
 
     repo_id: str
     kind: RepoKind
@@ -40,6 +48,9 @@ class Plan(Record):
     parent: str | None
     changes: tuple[Change, ...]
     unchanged: int
+    create_pr: bool = False
+    branch_exists: bool = True
+    send_bytes: int | None = None
 
     @property
     def nothing_to_do(self) -> bool:
@@ -63,24 +74,15 @@ def holds(files: Mapping[str, RemoteFile], bundle: Artifact, folder: Path) -> bo
     return all(_same(files.get(ref.path), ref, folder) for ref in bundle.files)
 
 
-def make_plan(
-    hub: Hub,
-    bundle: Artifact,
-    folder: Path,
-    repo_id: str,
-    branch: str,
-    state: RepoState | None,
-    *,
-    kind: RepoKind = "model",
-) -> Plan:
+def make_plan(hub: Hub, bundle: Artifact, folder: Path, spot: Spot) -> Plan:
     """The changes that make a branch hold the bundle (in `folder`), sorted by path.
 
     Deleted is only what an earlier push of hubkit wrote and nobody has touched since. Raises
-    HubError where a file of the author's would hide one of the bundle's.
+    HubError where a file of the author's would hide one of the bundle's, or the commit would be
+    more than the Hub takes.
     """
-    head = state.head if state else None
-    files = hub.remote_files(repo_id, head, kind=kind) if head else {}
-    changes = [
+    files = files_at(hub, spot)
+    puts = [
         Change(
             path=ref.path,
             action="change" if ref.path in files else "add",
@@ -91,20 +93,73 @@ def make_plan(
         if not _same(files.get(ref.path), ref, folder)
     ]
     ours = {ref.path for ref in bundle.files}
-    if head:
-        gone = _vanished(hub, repo_id, head, files, ours, kind)
-        changes += [
-            Change(path=path, action="delete", was_bytes=files[path].size_bytes) for path in gone
-        ]
-        _refuse_shadows(repo_id, files.keys() - set(gone), ours)
+    return plan_of(hub, spot, files, puts, ours)
+
+
+def plan_of(
+    hub: Hub, spot: Spot, files: Mapping[str, RemoteFile], puts: list[Change], ours: set[str]
+) -> Plan:
+    """A plan that puts some of `ours` and deletes what hubkit left there that is not of them."""
+    gone = vanished(hub, spot.repo_id, spot.parent, files, ours, spot.kind) if spot.parent else []
+    deletes = [
+        Change(path=path, action="delete", was_bytes=files[path].size_bytes) for path in gone
+    ]
+    kept = files.keys() - set(gone)
+    _refuse_shadows(spot.repo_id, kept, ours)
+    hub.limits.refuse_files({put.path: put.size_bytes or 0 for put in puts})
+    hub.limits.refuse_folders(kept | ours, [put.path for put in puts if put.action == "add"])
     return Plan(
-        repo_id=repo_id,
-        kind=kind,
-        branch=branch,
-        exists=state is not None,
-        parent=head,
-        changes=tuple(sorted(changes, key=lambda change: change.path)),
-        unchanged=len(bundle.files) - sum(c.action != "delete" for c in changes),
+        repo_id=spot.repo_id,
+        kind=spot.kind,
+        branch=spot.branch,
+        exists=spot.exists,
+        parent=spot.parent,
+        changes=tuple(sorted([*puts, *deletes], key=lambda change: change.path)),
+        unchanged=len(ours) - len(puts),
+        create_pr=spot.create_pr,
+        branch_exists=spot.branch_exists,
+    )
+
+
+def files_at(hub: Hub, spot: Spot) -> dict[str, RemoteFile]:
+    """The files that a commit at a spot would find."""
+    return hub.remote_files(spot.repo_id, spot.parent, kind=spot.kind) if spot.parent else {}
+
+
+def described(hub: Hub, plan: Plan, sha256: Mapping[str, str]) -> Plan:
+    """The plan with what a push need not know and a reader wants to: which files it would replace
+    are not hubkit's, and how much it would have to send. `sha256`: of each file that is put."""
+    there = hub.remote_files(plan.repo_id, plan.parent, kind=plan.kind) if plan.parent else {}
+    sizes = {sha256[put.path]: put.size_bytes or 0 for put in plan.puts}
+    known = {file.sha256 for file in there.values() if file.sha256}
+    if plan.exists:
+        known |= known_objects(
+            hub, plan.repo_id, {s: n for s, n in sizes.items() if s not in known}, kind=plan.kind
+        )
+    marked = marked_foreign(hub, plan, there)
+    send = sum(size for sha, size in sizes.items() if sha not in known)
+    return plan.model_copy(update={"changes": marked, "send_bytes": send})
+
+
+def marked_foreign(hub: Hub, plan: Plan, there: Mapping[str, RemoteFile]) -> tuple[Change, ...]:
+    """The plan's changes, those marked that would replace what hubkit did not put there."""
+    if plan.parent is None or all(change.action != "change" for change in plan.changes):
+        return plan.changes
+    at, kind = plan.parent, plan.kind
+    sums = published_sums(hub, plan.repo_id, at, there, kind)
+
+    def is_foreign(path: str) -> bool:
+        if path == SUMS:
+            return not sums
+        if path not in sums:
+            return True
+        return content_sha256(hub, plan.repo_id, at, path, there[path], kind) != sums[path]
+
+    return tuple(
+        change.model_copy(update={"foreign": is_foreign(change.path)})
+        if change.action == "change"
+        else change
+        for change in plan.changes
     )
 
 
@@ -122,45 +177,10 @@ def _git_sha1(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _vanished(
-    hub: Hub,
-    repo_id: str,
-    head: str,
-    files: Mapping[str, RemoteFile],
-    ours: set[str],
-    kind: RepoKind,
-) -> list[str]:
-    """What hubkit wrote before, and is not in the bundle, and is still as hubkit wrote it."""
-    if SUMS not in files:
-        return []
-    text = hub.read(repo_id, head, SUMS, kind=kind)
-    try:
-        sums = parse_sums(text.decode())
-    except ValueError:
-        return []  # not of our format: it is the author's
-    old = sorted(path for path in sums if path in files and path not in ours)
-    if not old or not sums.keys() >= MARKS or not _is_lock(hub, repo_id, head, kind):
-        return []
-    return [p for p in old if _content_sha256(hub, repo_id, head, p, files[p], kind) == sums[p]]
-
-
-def _is_lock(hub: Hub, repo_id: str, head: str, kind: RepoKind) -> bool:
-    try:
-        Lock.model_validate_json(hub.read(repo_id, head, "lock.json", kind=kind))
-    except (ValidationError, NotThere):
-        return False
-    return True
-
-
-def _content_sha256(
-    hub: Hub, repo_id: str, head: str, path: str, file: RemoteFile, kind: RepoKind
-) -> str:
-    return file.sha256 or digest_of_bytes(hub.read(repo_id, head, path, kind=kind))
-
-
-def _refuse_shadows(repo_id: str, kept: set[str], ours: set[str]) -> None:
+def _refuse_shadows(repo_id: str, kept: Iterable[str], ours: set[str]) -> None:
+    foreign = set(kept) - ours
     for hidden, shadows in _SHADOWS.items():
-        found = [path for path in shadows if path in kept - ours]
+        found = [path for path in shadows if path in foreign]
         if hidden in ours and found:
             raise HubError(
                 f"{repo_id} holds {found[0]}, which INCModel would load instead of the INT8"

@@ -8,7 +8,12 @@ from hubkit.keys import files_of
 from hubkit.recipe import Recipe
 from hubkit.records import Bundle, Record
 from hubkit.stage import Context, stage
-from hubkit.stages.bundle import recipe_json, refuse_machine_paths, write_text
+from hubkit.stages.bundle import (
+    recipe_json,
+    refuse_machine_paths,
+    refuse_secrets_once,
+    write_text,
+)
 from hubkit.stages.report import record_json
 from hubkit.sweep_records import SweepReport
 from hubkit.sweeps.report_html import html
@@ -29,7 +34,8 @@ class SweepReportInput(Record):
 @stage("sweep-report", version=1, kind="pure", takes=SweepReportInput, gives=Bundle)
 def sweep_report(given: SweepReportInput, ctx: Context) -> Bundle:
     """README.md (the report), report.html, plot.png, plot.svg, results.json, lock.json, recipe.json
-    and SHA256SUMS. Raises HubkitError where a JSON file names a path of this machine."""
+    and SHA256SUMS. Raises HubkitError where a file holds a secret or names a path of this
+    machine."""
     root = ctx.scratch / "sweep"
     root.mkdir()
     write_text(root / "README.md", markdown(given.report, plot=PLOT, page=PAGE))
@@ -40,5 +46,7 @@ def sweep_report(given: SweepReportInput, ctx: Context) -> Bundle:
     write_text(root / "lock.json", record_json(given.report.lock))
     write_text(root / RECIPE_FILE, recipe_json(given.recipe, given.report.lock))
     refuse_machine_paths(root)
-    write_text(root / SUMS, format_sums(files_of(root)))
+    sums = files_of(root)
+    refuse_secrets_once(root, sums, ctx.store)
+    write_text(root / SUMS, format_sums(sums))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))

@@ -13,6 +13,9 @@ from hubkit.errors import HubkitError, VerifyError
 from hubkit.executors.worker import error_from
 from hubkit.hub.client import Hub, connect
 from hubkit.hub.faults import scrub
+from hubkit.hub.retry import tell_wait
+from hubkit.provenance.checks import RecordChecks
+from hubkit.provenance.signature import Trust
 from hubkit.records import Artifact, Format, Record
 from hubkit.stage import Context, Progress, stage
 
@@ -32,25 +35,30 @@ _OF_THIS_USER = (
     "HUGGING_FACE_HUB_TOKEN",
     "PYTORCH_PRETRAINED_BERT_CACHE",
     "PYTORCH_TRANSFORMERS_CACHE",
+    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD",
     "TRANSFORMERS_CACHE",
     "TRANSFORMERS_OFFLINE",
 )
-_QUIET = {
+_FOR_ALL = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "PYTHONWARNINGS": "ignore",
     "TOKENIZERS_PARALLELISM": "false",
+    # Of what a stranger may have put there nothing but tensors is unpickled, by any library.
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
 
 
 class VerifyInput(Record):
-    """`bundle`: what the revision must hold, file by file; None: what its own SHA256SUMS says."""
+    """`bundle`: what the revision must hold, file by file; None: what its own SHA256SUMS says.
+    `trust`: who must have signed it; None: anybody or nobody."""
 
     repo_id: str
     revision: str = "main"
     bundle: Artifact | None = None
+    trust: Trust | None = None
 
 
 class FormatCheck(Record):
@@ -73,6 +81,7 @@ class Verified(Record):
     files: int
     size_bytes: int
     formats: tuple[FormatCheck, ...]
+    records: RecordChecks = RecordChecks()
 
     @property
     def complete(self) -> bool:
@@ -85,7 +94,8 @@ def verify(given: VerifyInput, ctx: Context) -> Verified:
     """Download a revision into an empty cache in a fresh process, and repeat the recorded samples.
 
     Works for every repository that hubkit made, on any machine. Raises VerifyError where a file is
-    missing, strange or different, where a model does not load, is not quantized, or predicts other
+    missing, strange or different, where the records contradict one another or the signature is not
+    that of the one who is trusted, where a model does not load, is not quantized, or predicts other
     logits (ONNX beyond 1e-4, PyTorch beyond 1e-3); HubError where the Hub does not give it.
     """
     return verify_on(connect(ctx.endpoint, ctx.token), given, ctx)
@@ -94,7 +104,7 @@ def verify(given: VerifyInput, ctx: Context) -> Verified:
 def verify_on(hub: Hub, given: VerifyInput, ctx: Context) -> Verified:
     """`verify` on a Hub that is connected already."""
     environment = {k: v for k, v in os.environ.items() if k not in _OF_THIS_USER}
-    environment |= _QUIET | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(ctx.scratch / "hf-home")}
+    environment |= _FOR_ALL | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(ctx.scratch / "hf-home")}
     if hub.token:
         environment["HF_TOKEN"] = hub.token  # never on a command line, where others see it
     with tempfile.TemporaryFile(dir=ctx.scratch) as log:
@@ -132,6 +142,8 @@ def _converse(
         event = json.loads(line)
         if "progress" in event:
             progress(*event["progress"])
+        elif "waiting" in event:
+            tell_wait(*event["waiting"])
         elif "error" in event:
             raise error_from(event["error"], stage="verify")
         else:

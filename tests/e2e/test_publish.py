@@ -36,6 +36,7 @@ FILES = {
     *(f"assets/{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")),
     "notes.md",
     "SHA256SUMS",
+    "bom.cdx.json",
     "config.json",
     "inc_config.json",
     "lock.json",
@@ -243,10 +244,10 @@ def _files(endpoint: str, repo_id: str, folder: Path) -> dict[str, bytes]:
 
 def _check_equal(mine: dict[str, bytes], theirs: dict[str, bytes]) -> None:
     """Equal but for what was timed: in results.json, in the figures of it, and in those sections of
-    the card that tell it. SHA256SUMS holds the digests of these."""
+    the card that tell it. The bill of materials and SHA256SUMS hold the digests of these."""
     assert mine.keys() == theirs.keys()
     timed = {name for name in mine if name.startswith("README.") or "latency" in name}
-    timed |= {"results.json", "SHA256SUMS"}
+    timed |= {"results.json", "bom.cdx.json", "SHA256SUMS"}
     assert {n: mine[n] for n in mine.keys() - timed} == {n: theirs[n] for n in mine.keys() - timed}
     assert _without_times(mine["results.json"]) == _without_times(theirs["results.json"])
     one, other = (_sections(files["README.md"].decode()) for files in (mine, theirs))
@@ -294,6 +295,8 @@ def _publish_and_kill(home: Path, after: str, delay: float) -> None:
     process.communicate()
 
 
+# Two whole publications, one of them killed four times; tests/e2e_small kills a small one.
+@pytest.mark.conformance
 def test_killed_runs_go_on(published: Publication, warm: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(warm, home)

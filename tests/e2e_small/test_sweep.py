@@ -146,6 +146,7 @@ def test_publish_takes_its_variant_from_the_sweep(warm: World) -> None:
     assert loaded.digest == json.loads(warm.file("lock.json"))["recipe_digest"]
 
 
+@pytest.mark.conformance  # a publication that is killed is in test_interrupted.py
 def test_a_killed_sweep_goes_on(warm: World, tmp_path: Path) -> None:
     declare(warm, time_benchmark_args={"duration": 0.5, "warmup_runs": 1})
     process = warm.start("sweep", str(warm.folder), "-o", str(tmp_path / "report"))
@@ -179,25 +180,25 @@ def test_a_killed_sweep_goes_on(warm: World, tmp_path: Path) -> None:
     assert {round(sum(one) / len(one) / 1e6, 9) for one in first} <= means
 
 
-def test_a_limit_is_loud_and_partial_results_stay_here(fresh: World, tmp_path: Path) -> None:
-    declare(fresh, quantization_approach="dynamic", operators_to_quantize=["MatMul"])
+def test_a_limit_is_loud_and_partial_results_stay_here(warm: World, tmp_path: Path) -> None:
+    declare(warm, quantization_approach="dynamic", operators_to_quantize=["MatMul"])
     folder = tmp_path / "report"
-    refused = fresh.hubkit(
-        "sweep", str(fresh.folder), "--limit", "9", "--publish", "--repo-id", fresh.repo
+    refused = warm.hubkit(
+        "sweep", str(warm.folder), "--limit", "9", "--publish", "--repo-id", warm.repo
     )
     assert refused.code == 2
     assert "not published" in refused.err
-    done = fresh.hubkit("sweep", str(fresh.folder), "--limit", "9", "-o", str(folder))
+    done = warm.hubkit("sweep", str(warm.folder), "--limit", "9", "-o", str(folder))
     assert done.code == 0, done.err
     assert "--limit 9" in done.err
     assert "PARTIAL" in done.out
     report = SweepReport.model_validate_json((folder / "results.json").read_bytes())
     assert report.partial == ("9 of 60 rows were scored (--limit)",)
     assert "partial" in (folder / "README.md").read_text()[:1500].lower()
-    pushed = fresh.hubkit("push", str(folder), "--repo-id", fresh.repo)
+    pushed = warm.hubkit("push", str(folder), "--repo-id", warm.repo)
     assert pushed.code != 0
     assert "partial" in pushed.err
-    assert not fresh.api().repo_exists(fresh.repo)
+    assert not warm.api().repo_exists(warm.repo)
 
 
 def test_a_configuration_that_fails_is_a_row(warm: World) -> None:

@@ -14,6 +14,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from hubkit.hub.client import Hub, connect
 from hubkit.hub.retry import Retry
 from hubkit.hub.server.embedded import EmbeddedHub
+from hubkit.hub.server.injected import Trouble
 from hubkit.hub.session import default_endpoint
 from hubkit.records import Artifact
 from hubkit.stage import Context
@@ -21,7 +22,7 @@ from hubkit.stages.push import PushInput
 from hubkit.store import Store
 
 TOKENS = {"alice": "hf_alice_token_1", "bob": "hf_bob_token_22", "rita": "hf_rita_token_3"}
-Rule = Callable[[str, str, str], "int | str | None"]
+Rule = Callable[[str, str, str], "Trouble | int | str | None"]
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Switchboard:
     rule: Rule | None = None
     seen: list[tuple[str, str]] = field(default_factory=list)
 
-    def __call__(self, method: str, path: str, phase: str) -> int | str | None:
+    def __call__(self, method: str, path: str, phase: str) -> Trouble | int | str | None:
         if phase == "before":
             self.seen.append((method, path))
         return self.rule(method, path, phase) if self.rule else None
@@ -119,6 +120,7 @@ def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda _s: None))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")  # said, or looked for anew at each request
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
     users = {
         "alice": {"token": TOKENS["alice"]},

@@ -14,7 +14,9 @@ from hubkit.errors import HubError, UsageError
 from hubkit.hub import faults
 from hubkit.hub.client import connect
 from hubkit.hub.faults import NotThere, Unreachable, fault_of, outcome, scrub
+from hubkit.hub.reading import reading
 from hubkit.hub.retry import Retry
+from hubkit.hub.server.injected import Trouble
 from tests.hub_client.hubs import TOKENS, World
 
 
@@ -78,6 +80,9 @@ def test_retry_after_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"Retry-After": "7"}, 7.0),
         ({"RateLimit": '"api";r=0;t=55'}, 55.0),
         ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 -0000"}, 0.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "-5"}, None),
         ({"Retry-After": "soon"}, None),
     ):
         answer = requests.Response()
@@ -194,3 +199,48 @@ def test_outcome_is_said_once() -> None:
             raise HubError("away", hint="wait")
     assert str(caught.value) == caught.value.message == "away; nothing was pushed"
     assert caught.value.hint == "wait"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_downloads_wait_as_they_are_asked(world: World, tmp_path: Path, method: str) -> None:
+    """huggingface_hub's own tries of a download know no Retry-After."""
+    world.hub().create_repo("alice/some", private=False)
+    sha = world.edit("alice/some", "config.json", b"{}")
+    left = [1]
+
+    def rule(asked: str, path: str, phase: str) -> Trouble | None:
+        if phase == "before" and asked == method and "/resolve/" in path and left[0]:
+            left[0] -= 1
+            return Trouble(429, retry_after="7")
+        return None
+
+    world.switch.rule = rule
+    folder = world.hub().snapshot("alice/some", sha, cache=tmp_path / "cache")
+    assert (folder / "config.json").read_bytes() == b"{}"
+    assert [round(wait) for wait in world.waits] == [7]
+
+
+def test_other_libraries_reads_are_tried_again_and_named(world: World, tmp_path: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    world.hub().create_repo("alice/some", private=False)
+
+    def fetch() -> str:
+        return hf_hub_download(
+            "alice/some",
+            ".gitattributes",
+            endpoint=world.server.endpoint,
+            cache_dir=tmp_path,
+            force_download=True,
+        )
+
+    world.switch.fail_on("/resolve/", 503, times=2)
+    with reading(world.hub(), "loading alice/some", "alice/some"):
+        assert fetch()
+    assert len(world.waits) == 2
+    world.switch.fail_on("/resolve/", 503)
+    with (
+        pytest.raises(Unreachable, match=r"503.*loading alice/some, 4 tries"),
+        reading(world.hub(), "loading alice/some", "alice/some"),
+    ):
+        fetch()

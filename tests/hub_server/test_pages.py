@@ -121,7 +121,7 @@ def test_translations_are_listed_where_the_card_does_not(
         repo_id=translated[1:], path_in_repo="README.md", path_or_fileobj=b"---\na: b\n---\n# x"
     )
     page = get(hub, translated).text
-    assert f'<a href="{translated}/blob/main/README.ar.md">العربية</a>' in page
+    assert f'<a href="{translated}?lang=ar" lang="ar" hreflang="ar">العربية</a>' in page
 
 
 def luminance(colour: str) -> float:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from hubkit.errors import HubError
@@ -35,6 +36,17 @@ def test_a_root_has_one_server_that_is_found(tmp_path: Path) -> None:
         assert find_running(tmp_path) is None
 
 
+def commit_url(endpoint: str, token: str, client: str) -> str:
+    """What a client of this name is told of an empty commit to demo/model."""
+    answer = requests.post(
+        f"{endpoint}/api/models/demo/model/commit/main",
+        data=json.dumps({"key": "header", "value": {"summary": "nothing"}}),
+        headers={"Authorization": f"Bearer {token}", "User-Agent": client},
+        timeout=10,
+    )
+    return str(answer.json()["commitUrl"])
+
+
 def test_a_spawned_server_is_stopped_and_started(tmp_path: Path) -> None:
     with spawn_hub(tmp_path) as hub:
         assert find_running(tmp_path) == hub.endpoint
@@ -42,6 +54,10 @@ def test_a_spawned_server_is_stopped_and_started(tmp_path: Path) -> None:
         token = (tmp_path / "token").read_text().strip()
         api = HfApi(endpoint=hub.endpoint, token=token)
         api.create_repo("demo/model")
+        # 0.x parses this with its global endpoint, which is another one; 1.x and 2.x do not.
+        made = api.upload_file(repo_id="demo/model", path_in_repo="a", path_or_fileobj=b"1")
+        assert made.commit_url == f"demo/model/commit/{made.oid}"
+        assert commit_url(hub.endpoint, token, "hf_hub/2.4.0").startswith(f"{hub.endpoint}/demo/")
         with pytest.raises(HubError):
             spawn_hub(tmp_path)
         log = (tmp_path / "server.log").read_text()
@@ -88,20 +104,24 @@ class _Uploader(threading.Thread):
 
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged: dict[str, list[tuple[str, str]]] = {}
-    for life in range(3):
+    for life in range(2):
         hub = spawn_hub(tmp_path)
         token = (tmp_path / "token").read_text().strip()
         uploaders = [_Uploader(hub.endpoint, token, f"r{life}{n}") for n in range(2)]
         for uploader in uploaders:
             uploader.start()
-        time.sleep(0.8 + 0.37 * life)
+        # On a loaded machine the first answer takes its time; then at any moment.
+        deadline = time.monotonic() + 30
+        while not any(u.acknowledged for u in uploaders) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.11 * life)
         os.kill(hub.pid, signal.SIGKILL)
         hub.terminate()
         for uploader in uploaders:
             # It may still be trying; what it was told by now is what counts.
             uploader.join(timeout=0.5)
             acknowledged[uploader.repo] = list(uploader.acknowledged)
-    assert sum(len(commits) for commits in acknowledged.values()) >= 3
+    assert sum(len(commits) for commits in acknowledged.values()) >= 2
     # As if it had been killed in the middle of an upload and of moving a ref.
     (tmp_path / "tmp" / "lfs-half").write_bytes(b"half")
     some = next(iter((tmp_path / "repos/models/demo").glob("*.git")))

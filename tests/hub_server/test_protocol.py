@@ -182,7 +182,8 @@ def test_trees_are_paged_and_expanded(hub: EmbeddedHub, api: HfApi, repo: str) -
     assert len([r for r in hub.requests if "/tree/" in r[1]]) == 3
     assert tree["d/000.txt"].last_commit.title == "one"  # type: ignore[union-attr]
     assert tree["d/001.txt"].last_commit.title == "many"  # type: ignore[union-attr]
-    assert [item.path for item in api.list_repo_tree(repo)] == [".gitattributes", "d"]
+    # Folders first, as the Hub lists them; clients show them in this order.
+    assert [item.path for item in api.list_repo_tree(repo)] == ["d", ".gitattributes"]
     assert len(list(api.list_repo_tree(repo, "d"))) == 120
     with pytest.raises(EntryNotFoundError):
         list(api.list_repo_tree(repo, "nothing"))
@@ -281,7 +282,7 @@ def test_datasets_spaces_lists_move_and_delete(api: HfApi, anonymous: HfApi, rep
     assert [m.id for m in anonymous.list_models()] == ["ana/model"]
     assert [m.id for m in api.list_models(author="lab", search="SHARE")] == ["lab/shared"]
     api.move_repo("ana/model", "lab/renamed")
-    assert not api.repo_exists("ana/model")
+    assert api.model_info("ana/model").id == "lab/renamed"
     assert api.repo_exists("lab/renamed")
     api.delete_repo("lab/renamed")
     assert not api.repo_exists("lab/renamed")

@@ -172,7 +172,7 @@ def test_no_path_leaves_the_repository(hub: EmbeddedHub, repo: str, path: str) -
             answer = sent(hub, "GET", f"{kind}/{repo}/{where}/{quoted}")
             assert answer.status_code == 400
     body = {"files": [{"path": path, "size": 1, "sample": ""}]}
-    assert sent(hub, "POST", f"/api/models/{repo}/preupload/main", json=body).status_code == 400
+    assert sent(hub, "POST", f"/api/models/{repo}/preupload/main", json=body).status_code == 422
 
 
 @settings(deadline=None)

@@ -45,7 +45,11 @@ INC_CONFIG = CONFIG | {
     "_attn_implementation_autoset": True,
     "_name_or_path": "/srv/models/xyz",
 }
-TOKENIZER = {"tokenizer.json": '{"a": "/home/x/"}', "vocab.txt": "a\n", "README.md": "not ours"}
+TOKENIZER = {
+    "tokenizer.json": '{"model": {"vocab": {"/home/x/": 0}}}',
+    "vocab.txt": "a\n",
+    "README.md": "not ours",
+}
 
 
 @dataclass
@@ -118,6 +122,7 @@ def test_what_is_in_it(shop: Workshop) -> None:
     assert [ref.path for ref in made.artifact.files] == [
         "README.md",
         "SHA256SUMS",
+        "bom.cdx.json",
         "config.json",
         "inc_config.json",
         "lock.json",

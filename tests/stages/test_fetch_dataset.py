@@ -172,7 +172,7 @@ def test_a_hub_that_is_away(
 ) -> None:
     from hubkit.hub.retry import Retry
 
-    monkeypatch.setattr(hub_source, "PATIENCE", Retry(tries=2, sleep=lambda _: None))
+    monkeypatch.setattr(hub_source, "DOWNLOADS", Retry(tries=2, sleep=lambda _: None))
     source = Source(kind="dataset", source="hub", id="ana/away", revision="main", sha="0" * 40)
     with pytest.raises(HubError, match="does not answer"):
         _fetch(_remote(hub, source), tmp_path / "store", "http://127.0.0.1:9")

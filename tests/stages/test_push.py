@@ -7,6 +7,7 @@ import json
 
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.hf_api import RepoFile
 
 from hubkit.errors import HubError
 from hubkit.hub.faults import Unreachable
@@ -366,6 +367,7 @@ def requests_of_a_push(world: World, given: PushInput) -> int:
     return len(world.switch.seen)
 
 
+@pytest.mark.conformance  # by default tests/publishing/test_faults.py
 @pytest.mark.parametrize(("phase", "fault"), LOST_EVERYWHERE[:3])
 def test_a_fault_at_every_request_of_a_first_push(
     world: World, bundle: Artifact, phase: str, fault: int | str
@@ -394,6 +396,7 @@ def test_a_fault_at_every_request_of_a_first_push(
         assert complete(world, repo, with_sums(FILES)), number
 
 
+@pytest.mark.conformance  # by default tests/publishing/test_faults.py
 @pytest.mark.parametrize(("phase", "fault"), LOST_EVERYWHERE[:3])
 def test_a_fault_at_every_request_of_an_update(
     world: World, bundle: Artifact, phase: str, fault: int | str
@@ -430,7 +433,9 @@ def test_a_fault_at_every_request_of_an_update(
 def complete(world: World, repo: str, files: dict[str, bytes]) -> bool:
     """Whether the repository has exactly these files: ids as git and sha256sum make them."""
     entries = world.api().list_repo_tree(repo, recursive=True)
-    found = {e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in entries}
+    found = {
+        e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in entries if isinstance(e, RepoFile)
+    }
     found.pop(".gitattributes")
     return found == {
         path: digest_of_bytes(data)
@@ -469,7 +474,8 @@ def test_tag_with_a_lost_answer(
 
 def test_records_are_json(world: World, bundle: Artifact) -> None:
     done = pushed(world, world.given(bundle))
-    assert Pushed.model_validate(json.loads(done.model_dump_json())) == done
+    written = done.model_copy(update={"bundle": None})  # which is for `verify`, not for a reader
+    assert Pushed.model_validate(json.loads(done.model_dump_json())) == written
 
 
 def test_commit_message() -> None:

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
 from hubkit.hub.server.attributes import goes_to_lfs, lfs_patterns
-from hubkit.hub.server.call import Call, Route, admit, answer
-from hubkit.hub.server.commits import commit
-from hubkit.hub.server.discussions import Discussion, load, next_num, save
+from hubkit.hub.server.call import Call, Route, admit, answer, is_mirror
+from hubkit.hub.server.commits import Done, commit
+from hubkit.hub.server.discussions import (
+    Discussion,
+    comment_event,
+    commit_event,
+    load,
+    next_num,
+    save,
+)
 from hubkit.hub.server.info import commit_json, entry_json
-from hubkit.hub.server.names import checked_path
+from hubkit.hub.server.names import branch_ref, checked_path
 from hubkit.hub.server.problems import (
     Problem,
     bad_request,
@@ -22,6 +29,7 @@ from hubkit.hub.server.problems import (
     entry_not_found,
     revision_not_found,
 )
+from hubkit.hub.server.xet_api import files_of
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -31,7 +39,8 @@ if TYPE_CHECKING:
 _PAGE, _EXPANDED_PAGE, _COMMITS_PAGE = 1000, 50, 50
 
 
-def _next_page(call: Call, cursor: int) -> dict[str, str]:
+def next_page(call: Call, cursor: int) -> dict[str, str]:
+    """The header that leads a client to the next page of a list."""
     # The path is the client's own, quoted as it quoted it.
     query = {k: v for k, v in call.query.items() if k not in ("cursor", "p")} | {"cursor": [cursor]}
     url = f"{call.base}{call.headers['x-raw-path']}?{urlencode(query, doseq=True)}"
@@ -51,12 +60,14 @@ def tree(call: Call) -> Response:
         folder = git.entry(head, path)
         if folder is None or not folder.is_folder:
             raise entry_not_found(f"{path} does not exist on {revision}", head)
-        entries = git.listing(folder, recursive=call.flag("recursive"))
+        entries = git.listing(folder, recursive=call.flag("recursive"), folders_first=True)
         page = list(islice(entries, start, start + limit))
         more = next(entries, None) is not None
         last = git.last_commits(head, page) if expand else {}
-        found = [entry_json(git, entry, last.get(entry.path)) for entry in page]
-    return answer(found, headers=_next_page(call, start + limit) if more else None)
+        # A client that finds the hash in a list downloads by Xet, so only where that is preferred.
+        xet_hash = files_of(call).described if call.hub.prefers_xet else None
+        found = [entry_json(git, entry, last.get(entry.path), xet_hash) for entry in page]
+    return answer(found, headers=next_page(call, start + limit) if more else None)
 
 
 def paths_info(call: Call) -> Response:
@@ -76,7 +87,10 @@ def paths_info(call: Call) -> Response:
         names = ["" if path == "" else checked_path(path) for path in paths]
         entries = [entry for path in names if (entry := git.entry(head, path)) is not None]
         last = git.last_commits(head, entries) if expand else {}
-        return answer([entry_json(git, entry, last.get(entry.path)) for entry in entries])
+        # Always told here: 2.x copies an LFS file to another repository only if it has one.
+        files = files_of(call)
+        xet_hash = files.described if call.hub.prefers_xet else files.hash_of
+        return answer([entry_json(git, e, last.get(e.path), xet_hash) for e in entries])
 
 
 def _write_ref(call: Call, git: GitRepo, revision: str, *, create_pr: bool) -> str:
@@ -91,6 +105,8 @@ def _write_ref(call: Call, git: GitRepo, revision: str, *, create_pr: bool) -> s
             admit(call.user, repository, "own")
     else:
         ref = f"refs/heads/{revision.removeprefix('refs/heads/')}"
+        if revision.startswith("refs/convert/"):
+            ref = branch_ref(revision)
         if git.ref(ref) is None:
             raise revision_not_found(revision)
         if not create_pr:
@@ -114,7 +130,7 @@ def preupload(call: Call) -> Response:
         for file in files:
             if not isinstance(file, dict):
                 raise bad_request("A file is {path, size, sample}")
-            path, size = checked_path(file.get("path")), file.get("size")
+            path, size = _uploadable(file.get("path")), file.get("size")
             if not isinstance(size, int) or size < 0:
                 raise bad_request(f"{path}: size must be a whole number")
             lfs = goes_to_lfs(path, size, _sample(file.get("sample")), patterns)
@@ -129,6 +145,15 @@ def preupload(call: Call) -> Response:
                 {"path": path, "uploadMode": mode, "shouldIgnore": should_ignore, "oid": oid}
             )
     return answer({"files": found, "commitOid": head})
+
+
+def _uploadable(path: object) -> str:
+    """A checked path; 422 for one that no file may have, as the Hub says before an upload."""
+    try:
+        return checked_path(path)
+    except Problem as problem:
+        problem.status = 422
+        raise
 
 
 def _sample(text: object) -> bytes:
@@ -174,15 +199,15 @@ def commits(call: Call) -> Response:
         found = [commit_json(item, formatted=formatted) for item in page]
     headers = {"X-Total-Count": str(len(history))}
     if start + limit < len(history):
-        headers |= _next_page(call, start + limit)
+        headers |= next_page(call, start + limit)
     return answer(found, headers=headers)
 
 
 def _commit_base(call: Call) -> str:
-    # huggingface_hub 0.x parses this URL with its global endpoint and raises ValueError, after the
-    # commit, if the client was given another one as `endpoint=`. A bare id it can always parse.
     path = call.repository.id.url_path
-    if re.search(r"\bhf_hub/0\.", call.headers.get("user-agent", "")):
+    if (call.hub.bare_urls or is_mirror(call)) and re.search(
+        r"\bhf_hub/0\.", call.headers.get("user-agent", "")
+    ):
         return path.removeprefix("/")
     return call.base + path
 
@@ -198,7 +223,14 @@ def make_commit(call: Call) -> Response:
             ref = _write_ref(call, git, revision, create_pr=create_pr)
             num = next_num(repository, git)
         new_ref = f"refs/pr/{num}" if create_pr else None
-        done = commit(repository, ref, call.spool, call.author, new_ref=new_ref)
+        done = commit(
+            repository,
+            ref,
+            call.spool,
+            call.author,
+            new_ref=new_ref,
+            check_card=not is_mirror(call),
+        )
         result: dict[str, object] = {
             "success": True,
             "commitOid": done.oid,
@@ -210,15 +242,27 @@ def make_commit(call: Call) -> Response:
             made = Discussion(
                 num=num, title=title, author=call.author, status="open", is_pull_request=True
             )
-            save(repository, made)
+            said = done.header.description
+            events = (comment_event(call.author, said),) if said else ()
+            _save_with_commit(call, made.model_copy(update={"events": events}), done)
             result["pullRequestUrl"] = f"{url}/discussions/{num}"
+        elif ref.startswith("refs/pr/") and done.made:
+            number = int(ref.removeprefix("refs/pr/"))
+            _save_with_commit(call, load(repository, number), done)
     return answer(result)
+
+
+def _save_with_commit(call: Call, found: Discussion, done: Done) -> None:
+    event = commit_event(call.author, done.oid, done.header.summary)
+    events = (*found.events, event) if done.made else found.events
+    save(call.repository, found.model_copy(update={"events": events}))
 
 
 def super_squash(call: Call) -> Response:
     """POST …/super-squash/{branch}: one commit with the branch's files and no history"""
     branch = call.revision_and_path()[0]
-    ref = f"refs/heads/{branch}"
+    special = branch.startswith(("refs/pr/", "refs/convert/"))
+    ref = branch if special else f"refs/heads/{branch}"
     message = call.json().get("message") or f"Super-squash branch '{branch}'"
     with call.repository.lock, call.repository.git() as git:
         head = git.ref(ref)
@@ -230,11 +274,6 @@ def super_squash(call: Call) -> Response:
     return answer({"commitId": made})
 
 
-def no_xet(call: Call) -> Response:
-    """GET …/xet-read-token and …/xet-write-token: this Hub keeps LFS objects only"""
-    raise Problem(404, "Xet storage is not enabled on this Hub")
-
-
 REPO: dict[tuple[str, str], Route] = {
     ("GET", "tree"): Route(tree, "see"),
     ("POST", "paths-info"): Route(paths_info, "see"),
@@ -242,6 +281,4 @@ REPO: dict[tuple[str, str], Route] = {
     ("POST", "commit"): Route(make_commit, "contribute", "spool"),
     ("GET", "commits"): Route(commits, "see"),
     ("POST", "super-squash"): Route(super_squash, "own"),
-    ("GET", "xet-read-token"): Route(no_xet, "see"),
-    ("GET", "xet-write-token"): Route(no_xet, "contribute"),
 }

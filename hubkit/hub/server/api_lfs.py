@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from hubkit.hub.server import lfs_multipart
 from hubkit.hub.server.call import Call, Route, admit, answer
 from hubkit.hub.server.lfs import Upload, checked_oid
 from hubkit.hub.server.problems import bad_request, entry_not_found, forbidden
+from hubkit.hub.server.receiving import pour
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from hubkit.hub.server.repos import Repository
 
 _MIME = "application/vnd.git-lfs+json"
-_BLOCK_BYTES = 1 << 20
 MOST_OBJECTS = 1000
 
 
@@ -54,6 +55,13 @@ def batch(call: Call) -> Response:
     if operation not in ("upload", "download") or data.get("hash_algo", "sha256") != "sha256":
         raise bad_request("operation is upload or download, hash_algo sha256")
     admit(call.user, call.repository, "contribute" if operation == "upload" else "files")
+    transfers = data.get("transfers")
+    transfers = transfers if isinstance(transfers, list) else []
+    settings = call.repository.settings
+    # Who asked for a repository with a limit for parts of its own asked for LFS.
+    by_xet = settings.xet_enabled and settings.multipart_over_bytes is None
+    if operation == "upload" and call.hub.prefers_xet and by_xet and "xet" in transfers:
+        return _batch_answer("xet", [{"oid": oid, "size": size} for oid, size in _wanted(data)])
     objects: list[dict[str, object]] = []
     for oid, size in _wanted(data):
         item: dict[str, object] = {"oid": oid, "size": size, "authenticated": True}
@@ -63,16 +71,28 @@ def batch(call: Call) -> Response:
                 item["error"] = {"code": 404, "message": "Object does not exist"}
             else:
                 item["actions"] = {"download": {"href": object_url(call, "GET", oid, stored)}}
+        elif size > call.hub.limits.file_bytes:
+            limit = call.hub.limits.file_bytes
+            item["error"] = {"code": 422, "message": f"A file is limited to {limit} bytes"}
         elif stored is None:
             verify = f"{call.base}{call.repository.id.url_path}.git/info/lfs/verify"
-            item["actions"] = {
-                "upload": {"href": object_url(call, "PUT", oid, size)},
-                "verify": {"href": verify},
-            }
+            over = settings.multipart_over_bytes
+            over = lfs_multipart.OVER_BYTES if over is None else over
+            parts = "multipart" in transfers and size > over
+            upload = (
+                lfs_multipart.upload_action(call, oid, size)
+                if parts
+                else {"href": object_url(call, "PUT", oid, size)}
+            )
+            item["actions"] = {"upload": upload, "verify": {"href": verify}}
         elif stored != size:
             item["error"] = {"code": 422, "message": f"The object has {stored} bytes"}
         objects.append(item)
-    found = answer({"transfer": "basic", "objects": objects})
+    return _batch_answer("basic", objects)
+
+
+def _batch_answer(transfer: str, objects: list[dict[str, object]]) -> Response:
+    found = answer({"transfer": transfer, "objects": objects})
     found.headers["content-type"] = _MIME
     return found
 
@@ -109,13 +129,7 @@ async def put_object(call: Call, request: Request) -> Response:
         raise bad_request(f"LFS object has {length} bytes and not {size}")
     upload: Upload = await run_in_threadpool(call.repository.lfs.receive, oid, size)
     try:
-        block = bytearray()
-        async for part in request.stream():
-            block += part
-            if len(block) >= _BLOCK_BYTES:
-                await run_in_threadpool(upload.write, bytes(block))
-                block.clear()
-        await run_in_threadpool(upload.write, bytes(block))
+        await pour(request, upload.write)
         await run_in_threadpool(upload.finish)
     finally:
         await run_in_threadpool(upload.abandon)

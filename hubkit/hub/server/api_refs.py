@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from hubkit.hub.server import discussions
 from hubkit.hub.server.call import Call, Route, admit, answer
-from hubkit.hub.server.names import checked_ref_name
+from hubkit.hub.server.merging import diff_of, merge_of
+from hubkit.hub.server.names import branch_ref, checked_ref_name
 from hubkit.hub.server.problems import Problem, bad_request, conflict, forbidden, revision_not_found
 
 if TYPE_CHECKING:
@@ -36,33 +37,33 @@ def refs(call: Call) -> Response:
     return answer(lists)
 
 
-def _point_new_ref(git: GitRepo, ref: str, target: str, what: str) -> None:
+def _point_new_ref(git: GitRepo, ref: str, target: str) -> None:
     try:
         made = git.move_ref(ref, None, target)
     except OSError:
         # git keeps refs as files, so "a" and "a/b" cannot both be.
-        raise conflict(f"{what} conflicts with the name of another one") from None
+        raise conflict(f"Reference {ref} conflicts with the name of another one") from None
     if not made:
-        raise conflict(f"{what} exists already")
+        raise conflict(f"Reference {ref} already exists")
 
 
 def create_branch(call: Call) -> Response:
     """POST …/branch/{name} with startingPoint"""
-    name = checked_ref_name("/".join(call.rest[1:]), "branch")
+    ref = branch_ref("/".join(call.rest[1:]))
     start = call.json().get("startingPoint") or "main"
     with call.repository.lock, call.repository.git() as git:
         target = call.commit(git, str(start))
-        _point_new_ref(git, f"refs/heads/{name}", target, f"Reference {name}")
+        _point_new_ref(git, ref, target)
     return answer({})
 
 
 def delete_branch(call: Call) -> Response:
     """DELETE …/branch/{name}"""
-    name = checked_ref_name("/".join(call.rest[1:]), "branch")
+    ref = branch_ref(name := "/".join(call.rest[1:]))
     if name == "main":
-        raise forbidden("The main branch cannot be deleted")
+        raise forbidden("Cannot delete refs/heads/main")
     with call.repository.lock, call.repository.git() as git:
-        if not git.delete_ref(f"refs/heads/{name}"):
+        if not git.delete_ref(ref):
             raise revision_not_found(name)
     return answer({})
 
@@ -70,16 +71,17 @@ def delete_branch(call: Call) -> Response:
 def create_tag(call: Call) -> Response:
     """POST …/tag/{rev} with tag and message"""
     data = call.json()
-    name, message = checked_ref_name(data.get("tag"), "tag"), data.get("message")
+    message = data.get("message")
     if message is not None and not isinstance(message, str):
         raise bad_request("message must be text")
     with call.repository.lock, call.repository.git() as git:
         target = call.commit(git, call.revision_and_path()[0])
+        name = checked_ref_name(data.get("tag"), "tag")
         if git.ref(f"refs/tags/{name}") is not None:
-            raise conflict(f"Tag {name} exists already")
+            raise conflict(f"Tag reference exists already: refs/tags/{name}")
         if message:
             target = git.write_tag(name, target, call.author, message)
-        _point_new_ref(git, f"refs/tags/{name}", target, f"Tag {name}")
+        _point_new_ref(git, f"refs/tags/{name}", target)
     return answer({})
 
 
@@ -151,6 +153,17 @@ def _num(call: Call) -> int:
     return int(text)
 
 
+def _changes_of(call: Call, found: discussions.Discussion) -> dict[str, object]:
+    with call.repository.git() as git:
+        ours, theirs = git.ref("refs/heads/main"), git.ref(found.ref)
+        if found.merge_commit is not None:
+            ours = git.commit(found.merge_commit).parents[0].decode()
+        if ours is None or theirs is None:
+            return {"filesWithConflicts": [], "diff": ""}
+        conflicts = merge_of(git, ours, theirs).conflicts
+        return {"filesWithConflicts": list(conflicts), "diff": diff_of(git, ours, theirs)}
+
+
 def discussion(call: Call) -> Response:
     """GET …/discussions/{num}"""
     found = discussions.load(call.repository, _num(call))
@@ -160,8 +173,38 @@ def discussion(call: Call) -> Response:
         changes: dict[str, object] = {"base": "refs/heads/main"}
         if found.merge_commit is not None:
             changes["mergeCommitId"] = found.merge_commit
-        details |= {"changes": changes, "filesWithConflicts": [], "diff": ""}
+        details |= {"changes": changes, **_changes_of(call, found)}
     return answer(details)
+
+
+def _comment_text(text: object) -> str | None:
+    if text is not None and (not isinstance(text, str) or len(text) > 65536):
+        raise bad_request("A comment is text of at most 65536 characters")
+    return text
+
+
+def _change_comment(call: Call, num: int, comment: str, how: str) -> Response:
+    """POST …/discussions/{num}/comment/{id}/edit with content, and …/hide"""
+    repository = call.repository
+    with repository.lock:
+        found = discussions.load(repository, num)
+        said = next((e for e in found.events if e.id == comment and e.type == "comment"), None)
+        if said is None:
+            raise Problem(404, "Comment not found")
+        if said.author != call.author:
+            admit(call.user, repository, "own")
+        if how == "edit":
+            content = _comment_text(call.json().get("content"))
+            if not content:
+                raise bad_request("A comment is text")
+            changed = discussions.edited(said, call.author, content)
+        elif how == "hide":
+            changed = discussions.hidden(said, call.author)
+        else:
+            raise Problem(404, "Not found")
+        events = tuple(changed if event.id == comment else event for event in found.events)
+        discussions.save(repository, found.model_copy(update={"events": events}))
+    return answer({"updatedComment": _event(changed)})
 
 
 def change_discussion(call: Call) -> Response:
@@ -172,9 +215,9 @@ def change_discussion(call: Call) -> Response:
         admit(call.user, repository, "own")
         discussions.merge(repository, num, author)
         return answer({})
-    comment = data.get("comment")
-    if comment is not None and (not isinstance(comment, str) or len(comment) > 65536):
-        raise bad_request("A comment is text of at most 65536 characters")
+    if what == "comment" and len(call.rest) > 3:
+        return _change_comment(call, num, call.segment(3), call.segment(4))
+    comment = _comment_text(data.get("comment"))
     with repository.lock:
         found = discussions.load(repository, num)
         if what in ("status", "title") and found.author != author:
@@ -184,11 +227,12 @@ def change_discussion(call: Call) -> Response:
         if comment:
             said = discussions.comment_event(author, comment)
             found = found.model_copy(update={"events": (*found.events, said)})
-            discussions.save(repository, found)
+        # One file is written once: with a comment, a change is there as a whole or not at all.
         if what == "comment":
+            discussions.save(repository, found)
             return answer({"newMessage": _event(said)})
         if what == "status":
-            status = discussions.set_status(repository, num, author, data.get("status"))
+            status = discussions.set_status(repository, found, author, data.get("status"))
             return answer({"newStatus": _event(status)})
         if what == "title":
             title = data.get("title")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
-from hubkit.hub.server.call import Call, Route, admit, answer, require_writer, sees
+from hubkit.hub.server.call import Call, Route, admit, answer, is_mirror, require_writer, sees
 from hubkit.hub.server.cards import parse_card
+from hubkit.hub.server.expand import checked_expand
 from hubkit.hub.server.git import MAIN
 from hubkit.hub.server.info import repo_json
-from hubkit.hub.server.names import RepoId, repo_id_of
+from hubkit.hub.server.names import REPO_TYPES, RepoId, repo_id_of
 from hubkit.hub.server.problems import bad_request, forbidden, repo_not_found, unauthorized
+from hubkit.hub.server.users import EVERY
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -22,27 +25,41 @@ def whoami(call: Call) -> Response:
     user = call.user
     if user is None:
         raise unauthorized()
-    token = {"displayName": "hubkit", "role": user.role}
     return answer(
         {
             "type": "user",
             "id": user.name,
             "name": user.name,
-            "fullname": user.name,
+            "fullname": user.fullname or user.name,
             "isPro": False,
             "avatarUrl": "",
-            "orgs": [{"type": "org", "name": o, "roleInOrg": "write"} for o in user.orgs],
-            "auth": {"type": "access_token", "accessToken": token},
+            "orgs": [
+                {
+                    "type": "org",
+                    "name": org.name,
+                    "fullname": org.fullname or org.name,
+                    "roleInOrg": "write",
+                }
+                for org in user.known_orgs
+                if org.name != EVERY
+            ],
+            "auth": {"type": "access_token", "accessToken": user.access_token()},
         }
     )
 
 
 def validate_yaml(call: Call) -> Response:
     """POST /api/validate-yaml"""
-    content = call.json().get("content")
+    content: object
+    if "form" in call.headers.get("content-type", ""):  # RepoCard.validate of 0.x
+        content = parse_qs(call.body.decode("utf-8", "replace")).get("content", [""])[-1]
+    else:
+        content = call.json().get("content")
     if not isinstance(content, str):
         raise bad_request("content must be text")
     card = parse_card(content)
+    if is_mirror(call):  # what is copied is copied as it is
+        return answer({"errors": [], "warnings": []})
     lists = {
         "errors": [{"message": text} for text in card.errors],
         "warnings": [{"message": text} for text in card.warnings],
@@ -57,7 +74,8 @@ def _named(call: Call, data: dict[str, object]) -> RepoId:
 
 def _own_namespace(call: Call, repo_id: RepoId) -> None:
     user = require_writer(call.user)
-    if not user.owns(repo_id.namespace):
+    namespace = repo_id.namespace
+    if not user.owns(namespace) or not user.may("repo.write", repo_id.type, namespace):
         raise forbidden(
             f"You don't have the rights to create a {repo_id.type} under the namespace "
             f'"{repo_id.namespace}"'
@@ -89,8 +107,17 @@ def create(call: Call) -> Response:
     if call.hub.store.find(repo_id) is not None:
         text = f"You already created this {repo_id.type} repo: {repo_id.id}"
         return answer({"error": text, "url": url}, 409, {"X-Error-Message": text})
-    private = bool(_is_private(data))
-    made = call.hub.store.create(repo_id, call.author, private=private, sdk=sdk)
+    private = _is_private(data)
+    if private is None:
+        assert call.user is not None
+        orgs = {org.name: org.private for org in call.user.known_orgs}
+        private = orgs.get(repo_id.namespace, False)
+    over = data.get("lfsmultipartthresh")
+    if over is not None and (not isinstance(over, int) or over < 0):
+        raise bad_request("lfsmultipartthresh must be a whole number of bytes")
+    made = call.hub.store.create(
+        repo_id, call.author, private=private, sdk=sdk, multipart_over_bytes=over
+    )
     return answer({"url": url, "name": made.id.id, "id": made.id.id, "private": private})
 
 
@@ -126,13 +153,17 @@ def settings(call: Call) -> Response:
     gated = data.get("gated")
     if gated not in (None, False, "auto", "manual"):
         raise bad_request("gated is auto, manual or false")
-    changed = call.repository.change(private=_is_private(data), gated=gated)
+    xet = data.get("xetEnabled")
+    if xet is not None and not isinstance(xet, bool):
+        raise bad_request("xetEnabled is true or false")
+    changed = call.repository.change(private=_is_private(data), gated=gated, xet_enabled=xet)
     return answer({"private": changed.private, "gated": changed.gated})
 
 
 def info(call: Call) -> Response:
     """GET /api/{type}s/{id} and /api/{type}s/{id}/revision/{rev}"""
     revision = "main"
+    expand = checked_expand(call.repository.id.type, call.values("expand"))
     if len(call.rest) > 1:
         revision, path = call.revision_and_path()
         if path:
@@ -140,7 +171,8 @@ def info(call: Call) -> Response:
     with call.repository.git() as git:
         commit = call.commit(git, revision)
         found = repo_json(call.repository, git, commit, blobs=call.flag("blobs"))
-    if expand := call.values("expand"):
+    if expand:
+        found["xetEnabled"] = call.repository.settings.xet_enabled
         found = {key: found.get(key) for key in ("_id", "id", *expand) if key in found}
     return answer(found)
 
@@ -157,7 +189,7 @@ def listing(call: Call) -> Response:
     """GET /api/models, /api/datasets, /api/spaces"""
     found = []
     wanted = {k: [v for text in call.values(k) for v in text.split(",")] for k in _LIST_KEYS}
-    expand = call.values("expand")
+    expand = checked_expand(REPO_TYPES[call.kind], call.values("expand"))
     full = call.flag("full") or call.flag("cardData") or bool(expand)
     for repository in call.hub.store.all(call.kind):
         if wanted["author"] and repository.id.namespace not in wanted["author"]:

@@ -6,18 +6,20 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from hubkit.hub.server.api_lfs import allow_link, object_url
 from hubkit.hub.server.call import Call, Route
+from hubkit.hub.server.downloads import count_download
 from hubkit.hub.server.lfs import checked_oid
 from hubkit.hub.server.names import checked_path
-from hubkit.hub.server.problems import Problem, entry_not_found
+from hubkit.hub.server.problems import entry_not_found
+from hubkit.hub.server.sending import FileBody, part_of
+from hubkit.hub.server.xet_api import xet_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _LOCAL_PAGE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 _IMAGES = {
     "png": "image/png",
@@ -29,10 +31,6 @@ _IMAGES = {
 }
 _TEXT_EXTENSIONS = "md txt py json yaml yml csv tsv html css js xml toml cfg ini po j2"
 _TEXTS = frozenset(_TEXT_EXTENSIONS.split())
-
-
-class _LargeFileResponse(FileResponse):  # type: ignore[misc]
-    chunk_size = 1 << 20
 
 
 def media_type(path: str) -> str:
@@ -80,6 +78,7 @@ def resolve(call: Call) -> Response:
             raise entry_not_found("Entry not found", commit)
         info = git.info(entry)
         data = b"" if info.lfs is not None else git.blob(entry.oid)
+        count_download(call, git, commit, path)
     headers = _headers(call, path) | {"X-Repo-Commit": commit}
     if info.lfs is None:
         headers["ETag"] = f'"{entry.oid}"'
@@ -96,7 +95,7 @@ def resolve(call: Call) -> Response:
         "ETag": f'"{oid}"',
         "X-Linked-Etag": f'"{oid}"',
         "X-Linked-Size": str(info.size_bytes),
-    }
+    } | xet_headers(call, oid, commit)
     del headers["Content-Type"]
     return RedirectResponse(url, 302, headers)
 
@@ -116,30 +115,19 @@ def lfs_object(call: Call) -> Response:
     }
     if re.fullmatch(r"[0-9a-f]{40}", call.text("commit")):
         headers["X-Repo-Commit"] = call.text("commit")
-    return _LargeFileResponse(call.repository.lfs.path(oid), headers=headers)
+        headers |= xet_headers(call, oid, call.text("commit"))
+    return FileBody(call.repository.lfs.path(oid), call.headers, headers)
 
 
 def _bytes_response(request: Mapping[str, str], headers: dict[str, str], data: bytes) -> Response:
     if request.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    wanted = request.get("range")
-    if wanted is None or request.get("if-range") not in (None, headers["ETag"]):
+    part = part_of(len(data), request, headers["ETag"])
+    if part is None:
         return Response(data, headers=headers)
-    found = _RANGE.fullmatch(wanted.strip())
-    if found is None or found[0] == "bytes=-":
-        # Several ranges, or another unit: the whole is a valid answer (RFC 9110, 14.2).
-        return Response(data, headers=headers)
-    first, last = found[1], found[2]
-    start = max(0, len(data) - int(last)) if not first else int(first)
-    end = min(int(last) if first and last else len(data) - 1, len(data) - 1)
-    if start > end:
-        raise Problem(
-            416,
-            f"The file has {len(data)} bytes",
-            extra={"Content-Range": f"bytes */{len(data)}"},
-        )
-    headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
-    return Response(data[start : end + 1], 206, headers)
+    start, count = part
+    headers["Content-Range"] = f"bytes {start}-{start + count - 1}/{len(data)}"
+    return Response(data[start : start + count], 206, headers)
 
 
 ROUTES: dict[tuple[str, str], Route] = {

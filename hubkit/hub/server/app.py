@@ -15,42 +15,46 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from hubkit.hub.server import (
+    api_access,
     api_files,
     api_lfs,
+    api_lfs_files,
     api_refs,
     api_repos,
     api_resolve,
     git_http,
     page,
+    signed_links,
     templates,
+    xet_api,
 )
+from hubkit.hub.server.bodies import Bodies
 from hubkit.hub.server.call import Access, Call, Hub, Route, admit
+from hubkit.hub.server.injected import Reset, cause
+from hubkit.hub.server.moved import send_on
 from hubkit.hub.server.names import REPO_TYPES, RepoId, is_name
-from hubkit.hub.server.problems import Problem, bad_request, repo_not_found, too_large
+from hubkit.hub.server.problems import Problem, bad_request, repo_not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
 
+    from hubkit.hub.server.injected import Faults
     from hubkit.hub.server.users import User
 
-    # (method, path, "before" | "after") -> a status to answer, "reset" to hang up, or None.
-    Faults = Callable[[str, str, str], int | str | None]
-
-JSON_LIMIT_BYTES = 32 * 1024 * 1024
-SPOOL_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
-_BLOCK_BYTES = 1 << 20
 _log = logging.getLogger("hubkit.hub")
 
-_API = {**api_repos.REPO, **api_files.REPO, **api_refs.REPO}
-_PLAIN = {**api_resolve.ROUTES, **page.ROUTES}
+_API = {
+    **api_repos.REPO,
+    **api_files.REPO,
+    **api_refs.REPO,
+    **api_access.REPO,
+    **api_lfs_files.REPO,
+    **xet_api.REPO,
+}
+_PLAIN = {**api_resolve.ROUTES, **page.ROUTES, **api_access.PLAIN}
 _GIT = {**api_lfs.ROUTES, **git_http.ROUTES}
-_OBJECTS = ("info", "lfs", "objects")
-
-
-class Reset(Exception):
-    """Raised by an injected fault: the connection is to be dropped without an answer."""
 
 
 class HubApp:
@@ -70,6 +74,7 @@ class HubApp:
     ) -> None:
         self._hub, self._faults, self._requests = hub, faults, requests
         self._hang_up = hang_up
+        self._bodies = Bodies(hub.limits, hub.store.temporary)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -114,18 +119,12 @@ class HubApp:
         return response
 
     async def _fault(self, request: Request, path: str, phase: str) -> None:
-        if self._faults is None:
-            return
-        fault = self._faults(request.method, unquote(path), phase)
-        if fault == "reset":
-            raise Reset
-        if isinstance(fault, int):
-            if phase == "before":
-                async for _ in request.stream():
-                    pass  # a client that is still sending might never see the answer
-            raise Problem(fault, f"Injected fault {fault}")
+        if self._faults is not None:
+            await cause(self._faults(request.method, unquote(path), phase), request, phase)
 
     async def _dispatch(self, request: Request, path: str) -> Response:
+        if not path.startswith("/"):  # OPTIONS * and what a proxy is asked for
+            raise bad_request("The target must be a path")
         segments = tuple(unquote(part, errors="surrogateescape") for part in path.split("/")[1:])
         if any("\0" in part for part in segments):
             raise bad_request("Forbidden character in path")
@@ -133,26 +132,31 @@ class HubApp:
         git_path = _is_git(path)
         headers = {key.lower(): value for key, value in request.headers.items()}
         headers["x-raw-path"] = path
-        user = self._user(headers.get("authorization"), basic=method == "GET" or git_path)
+        headers["x-peer"] = request.client.host if request.client else ""
+        user = None
+        if not xet_api.is_storage(segments):  # it has tokens of its own
+            user = self._user(headers.get("authorization"), basic=method == "GET" or git_path)
         call = Call(
             self._hub,
             request.method,
             f"{request.url.scheme}://{headers.get('host') or request.url.netloc}",
-            parse_qs(request.url.query, keep_blank_values=True, max_num_fields=2000),
+            _query(request.scope.get("query_string", b"")),
             headers,
             user,
         )
         repo_id, route = self._route(call, method, segments)
         if repo_id is not None:
             call.found = await run_in_threadpool(self._hub.store.find, repo_id)
-        is_object = call.rest[:3] == _OBJECTS and len(call.rest) == 4
-        if is_object and git_path and method in ("GET", "PUT"):
-            # A signed link stands for the sign-in, so only existence is checked here.
+            if call.found is None:
+                await run_in_threadpool(send_on, call, repo_id, path)
+        signed = signed_links.handler(call, method) if git_path else None
+        if signed is None and xet_api.is_storage(segments):
+            signed = xet_api.storage
+        if signed is not None:
+            # A signed link or token stands for the sign-in, so only existence is checked here.
             if call.found is None:
                 raise repo_not_found(anonymous=user is None)
-            if method == "PUT":
-                return await api_lfs.put_object(call, request)
-            return await run_in_threadpool(api_resolve.lfs_object, call)
+            return await signed(call, request)
         if route is None:
             access: Access = "any" if repo_id is None else "see"
             await run_in_threadpool(admit, user, call.found, access)
@@ -218,32 +222,10 @@ class HubApp:
 
     async def _run(self, call: Call, route: Route, request: Request) -> Response:
         if route.body == "json":
-            data = bytearray()
-            async for part in request.stream():
-                data += part
-                if len(data) > JSON_LIMIT_BYTES:
-                    raise too_large(f"The body is limited to {JSON_LIMIT_BYTES} bytes")
-            call.body = bytes(data)
-            return await run_in_threadpool(route.handler, call)
-        spool = self._hub.store.temporary / f"body-{secrets.token_hex(8)}"
-        stream = await run_in_threadpool(spool.open, "xb")
-        try:
-            size, block = 0, bytearray()
-            async for part in request.stream():
-                block += part
-                size += len(part)
-                if size > SPOOL_LIMIT_BYTES:
-                    raise too_large(f"A commit's body is limited to {SPOOL_LIMIT_BYTES} bytes")
-                if len(block) >= _BLOCK_BYTES:
-                    await run_in_threadpool(stream.write, bytes(block))
-                    block.clear()
-            stream.write(block)
-            stream.close()
-            call.spool = spool
-            return await run_in_threadpool(route.handler, call)
-        finally:
-            stream.close()
-            spool.unlink(missing_ok=True)
+            async with self._bodies.held(request) as call.body:
+                return await run_in_threadpool(route.handler, call)
+        async with self._bodies.spooled(request) as call.spool:
+            return await self._bodies.commit(route.handler, call)
 
 
 def _repo_id(kind: str, names: tuple[str, ...]) -> RepoId:
@@ -252,6 +234,13 @@ def _repo_id(kind: str, names: tuple[str, ...]) -> RepoId:
     if not is_name(namespace) or not is_name(name):
         namespace, name = "-", "-"
     return RepoId(REPO_TYPES[kind], namespace, name)
+
+
+def _query(text: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text.decode("latin-1"), keep_blank_values=True, max_num_fields=2000)
+    except ValueError:
+        raise bad_request("The query has too many parts") from None
 
 
 def _is_git(path: str) -> bool:
@@ -264,7 +253,8 @@ def _is_browser(request: Request, path: str) -> bool:
 
 def _refusal(problem: Problem) -> Response:
     # A header is one line of latin-1.
-    line = " ".join(problem.message.split())[:1000].encode("latin-1", "replace").decode("latin-1")
+    line = "".join(c if c.isprintable() else " " for c in problem.message)[:1000]
+    line = " ".join(line.split()).encode("latin-1", "replace").decode("latin-1")
     headers = {"X-Error-Message": line, **problem.extra}
     if problem.code:
         headers["X-Error-Code"] = problem.code

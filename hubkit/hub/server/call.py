@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import JSONResponse, Response
 
+from hubkit.hub.server.access import is_accepted
+from hubkit.hub.server.bodies import parsed_json
+from hubkit.hub.server.limits import Limits
 from hubkit.hub.server.problems import (
     bad_request,
     forbidden,
@@ -41,6 +44,13 @@ class Hub:
     signer: Signer
     instance: str
     """Random name of this run; whoever finds a server.json checks it."""
+    limits: Limits = field(default_factory=Limits)
+    prefers_xet: bool = False
+    """Whether clients are told to move files by Xet wherever they can, as on the real Hub. If not,
+    they upload by Xet if they insist and download by HTTP, which on one machine is faster."""
+    bare_urls: bool = False
+    """Whether 0.x clients get a commit's URL without a host: they parse it with their *global*
+    endpoint and raise ValueError, after the commit, if they were given another as `endpoint=`."""
 
 
 @dataclass
@@ -77,8 +87,8 @@ class Call:
     def json(self) -> dict[str, object]:
         """The body as a JSON object; an empty body is an empty object; 400 for anything else."""
         try:
-            value = json.loads(self.body or b"{}")
-        except (ValueError, RecursionError):
+            value = parsed_json(self.body or b"{}")
+        except ValueError:
             raise bad_request("The body is not JSON") from None
         if not isinstance(value, dict):
             raise bad_request("The body must be a JSON object")
@@ -135,9 +145,21 @@ class Route:
 
 def sees(user: User | None, repository: Repository) -> bool:
     """Whether a repository exists for this user: it is public, or it is the user's."""
-    if user is not None and user.owns(repository.id.namespace):
-        return True
-    return not repository.settings.private
+    return _reads_as_owner(user, repository) or not repository.settings.private
+
+
+def _reads_as_owner(user: User | None, repository: Repository) -> bool:
+    if user is None or not user.owns(repository.id.namespace):
+        return False
+    return user.may("repo.content.read", *_named(repository))
+
+
+def _reads_all(user: User, repository: Repository) -> bool:
+    return user.may("repo.content.read", *_named(repository))
+
+
+def _named(repository: Repository) -> tuple[str, str, str]:
+    return repository.id.type, repository.id.namespace, repository.id.name
 
 
 def admit(user: User | None, repository: Repository | None, access: Access) -> None:
@@ -146,12 +168,18 @@ def admit(user: User | None, repository: Repository | None, access: Access) -> N
         return
     if repository is None or not sees(user, repository):
         raise repo_not_found(anonymous=user is None)
-    owner = user is not None and user.owns(repository.id.namespace)
-    if access == "files" and repository.settings.gated and not owner:
-        raise gated(repository.id.id, anonymous=user is None)
+    if access == "files" and repository.settings.gated and not _reads_as_owner(user, repository):
+        owner = user is not None and user.owns(repository.id.namespace)
+        let_in = owner or (user is not None and is_accepted(repository, user.name))
+        if user is None or not (let_in and (user.can_read_gated or _reads_all(user, repository))):
+            raise gated(f"{repository.id.type} {repository.id.id}", anonymous=user is None)
     if access in ("contribute", "own"):
-        require_writer(user)
-        if access == "own" and not owner:
+        if user is None:
+            raise unauthorized()
+        if not user.may("discussion.write", *_named(repository)):
+            raise forbidden("Forbidden: the token has no permission to write to this repository")
+        owner = user.owns(repository.id.namespace)
+        if access == "own" and not (owner and user.may("repo.write", *_named(repository))):
             raise forbidden(
                 "Forbidden: you don't have the rights to write to this repository; pass "
                 "`create_pr=1` as a query parameter to create a Pull Request"
@@ -167,6 +195,19 @@ def require_writer(user: User | None) -> User:
     return user
 
 
+def is_mirror(call: Call) -> bool:
+    """Whether `hubkit hub mirror` asks: it copies cards as they are, with metadata that no author
+    could send today."""
+    return call.headers.get("x-hubkit-mirror") == "1"
+
+
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON response."""
-    return JSONResponse(value, status, headers)
+    return _Json(value, status, headers)
+
+
+class _Json(JSONResponse):  # type: ignore[misc]
+    def render(self, content: object) -> bytes:
+        # A file's name that git made need not be text.
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")

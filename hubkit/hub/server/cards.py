@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
 
+from hubkit.hub.server.card_yaml import InvalidYaml, parsed_yaml
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FRONT = re.compile(
-    r"\A\ufeff?---[ \t]*\r?\n(.*?)(?:^---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE
+    r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)(?:^---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE
 )
 _TEXTS = ("pipeline_tag", "library_name", "license_name", "license_link", "pretty_name", "sdk")
 _LISTS = (
@@ -40,12 +41,6 @@ class Card:
     front: str = ""  # the metadata as they are written, without the lines around them
 
 
-def _plain(value: object) -> object:
-    # Dates and other YAML types that JSON lacks become text.
-    plain: object = json.loads(json.dumps(value, default=str))
-    return plain
-
-
 def parse_card(text: str) -> Card:
     """Read a README's front matter and check it as the Hub does."""
     found = _FRONT.match(text)
@@ -54,18 +49,13 @@ def parse_card(text: str) -> Card:
         return Card({}, body, (), ("empty or missing yaml metadata in repo card",))
     body = text[found.end() :]
     try:
-        data = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return Card({}, body, (f"Invalid YAML: {error}",), front=found[1])
+        data = parsed_yaml(found[1])
+    except InvalidYaml as error:
+        return Card({}, body, (str(error),), front=found[1])
     if not isinstance(data, dict):
         wrong = "The metadata must be a mapping of keys to values"
         return Card({}, body, (wrong,), front=found[1])
-    try:
-        plain = _plain({str(key): value for key, value in data.items()})
-    except (TypeError, ValueError, RecursionError):
-        return Card({}, body, ("The metadata holds what JSON cannot",), front=found[1])
-    assert isinstance(plain, dict)
-    return Card(plain, body, tuple(_errors_of(plain)), front=found[1])
+    return Card(data, body, tuple(_errors_of(data)), front=found[1])
 
 
 def _errors_of(data: dict[str, object]) -> Iterable[str]:
@@ -118,6 +108,12 @@ def _result_errors(where: str, result: object) -> Iterable[str]:
         for key in ("type", "value"):
             if not isinstance(metric, dict) or metric.get(key) is None:
                 yield f'"{where}.metrics[{n}].{key}" is required'
+
+
+def space_card(name: str, sdk: str | None) -> str:
+    """The README.md that a new Space starts with."""
+    about = {"title": name, "sdk": sdk or "static", "pinned": False}
+    return f"---\n{yaml.safe_dump(about, sort_keys=False, allow_unicode=True)}---\n"
 
 
 def texts(value: object) -> list[str]:

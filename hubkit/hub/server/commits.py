@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubkit.hub.server.attributes import LFS_OVER_BYTES
 from hubkit.hub.server.blobs import pointer_bytes
+from hubkit.hub.server.bodies import parsed_json
 from hubkit.hub.server.cards import parse_card
 from hubkit.hub.server.git import GitRepo
 from hubkit.hub.server.lfs import checked_oid
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 # A file of the largest regular size in base64, its path, and room for JSON.
 _LINE_LIMIT = LFS_OVER_BYTES * 4 // 3 + 64 * 1024
-_STALE = "A commit has happened since. Please refresh and try again."
+MOST_OPERATIONS = 50_000
+_STALE = "The branch was updated since you opened this page. Please refresh and try again."
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Header:
 
 
 def _lines(body: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    count = 0
     with body.open("rb") as stream:
         while line := stream.readline(_LINE_LIMIT + 1):
             if len(line) > _LINE_LIMIT:
@@ -57,13 +59,16 @@ def _lines(body: Path) -> Iterator[tuple[str, dict[str, object]]]:
             if not line.strip():
                 continue
             try:
-                item = json.loads(line)
-            except (ValueError, RecursionError):
+                item = parsed_json(line)
+            except ValueError:
                 raise bad_request("A line of the commit is not JSON") from None
             key = item.get("key") if isinstance(item, dict) else None
             value = item.get("value") if isinstance(item, dict) else None
             if not isinstance(key, str) or not isinstance(value, dict):
                 raise bad_request("Each line of a commit is {key, value}")
+            count += 1
+            if count > MOST_OPERATIONS:
+                raise Problem(413, f"A commit is limited to {MOST_OPERATIONS} operations")
             yield key, value
 
 
@@ -80,8 +85,8 @@ def _header(value: dict[str, object]) -> Header:
 class _Changes:
     """Path -> blob id of the commit to be, changed one operation at a time."""
 
-    def __init__(self, git: GitRepo, lfs: LfsStore, head: str) -> None:
-        self._git, self._lfs = git, lfs
+    def __init__(self, git: GitRepo, lfs: LfsStore, head: str, *, check_card: bool) -> None:
+        self._git, self._lfs, self._check_card = git, lfs, check_card
         self.files = {path: entry.oid for path, entry in git.files(head).items()}
 
     def apply(self, key: str, value: dict[str, object]) -> None:
@@ -91,18 +96,22 @@ class _Changes:
         elif key == "lfsFile":
             self.files[path] = self._pointer(path, value)
         elif key == "deletedFile":
-            if self.files.pop(path, None) is None:
+            # The Hub takes a folder here too; clients that were not told send folders so.
+            if self.files.pop(path, None) is None and not self._drop_folder(path):
                 raise entry_not_found(f"A file with this name doesn't exist: {path}")
         elif key == "deletedFolder":
-            inside = [name for name in self.files if name.startswith(f"{path}/")]
-            if not inside:
+            if not self._drop_folder(path):
                 raise entry_not_found(f"A folder with this name doesn't exist: {path}")
-            for name in inside:
-                del self.files[name]
         elif key == "copyFile":
             self.files[path] = self._copied(value)
         else:
             raise bad_request(f"Unknown operation: {key}")
+
+    def _drop_folder(self, path: str) -> bool:
+        inside = [name for name in self.files if name.startswith(f"{path}/")]
+        for name in inside:
+            del self.files[name]
+        return bool(inside)
 
     @staticmethod
     def _path_of(key: str, value: dict[str, object]) -> object:
@@ -125,7 +134,8 @@ class _Changes:
             raise bad_request(f"{path}: content is not base64") from None
         if len(data) > LFS_OVER_BYTES:
             raise Problem(413, f"{path}: a regular file is limited to {LFS_OVER_BYTES} bytes")
-        if path == "README.md" and (errors := parse_card(data.decode("utf-8", "replace")).errors):
+        checked = self._check_card and path == "README.md"
+        if checked and (errors := parse_card(data.decode("utf-8", "replace")).errors):
             raise bad_request("Invalid metadata in README.md: " + "; ".join(errors))
         return self._git.write_blob(data)
 
@@ -168,16 +178,31 @@ class _Changes:
                 parent = parent.rpartition("/")[0]
 
 
+def _commit_of(git: GitRepo, parent: str) -> str:
+    found = git.resolve(parent)
+    if found is None or found != parent:
+        raise stale(_STALE)
+    return found
+
+
 @dataclass(frozen=True)
 class Done:
     """A commit that is in the repository."""
 
     oid: str
     header: Header
+    made: bool
+    """False if the operations changed nothing and the head was left as it is."""
 
 
 def commit(
-    repository: Repository, head_ref: str, body: Path, author: str, *, new_ref: str | None = None
+    repository: Repository,
+    head_ref: str,
+    body: Path,
+    author: str,
+    *,
+    new_ref: str | None = None,
+    check_card: bool = True,
 ) -> Done:
     """Apply a spooled NDJSON body to a ref, or with `new_ref` to a new ref that starts there.
 
@@ -189,10 +214,14 @@ def commit(
         if head is None:
             raise revision_not_found(head_ref.removeprefix("refs/heads/"))
         header: Header | None = None
-        changes = _Changes(git, repository.lfs, head)
+        changes = _Changes(git, repository.lfs, head, check_card=check_card)
         for key, value in _lines(body):
             if key == "header":
                 header = _header(value)
+                if new_ref is not None and header.parent is not None:
+                    # A pull request is made from the parent, wherever the branch is by now.
+                    head = _commit_of(git, header.parent)
+                    changes = _Changes(git, repository.lfs, head, check_card=check_card)
                 if header.parent not in (None, head):
                     raise stale(_STALE)
             elif header is None:
@@ -211,4 +240,4 @@ def commit(
                 raise conflict(f"{new_ref} exists already")
         elif made != head and not git.move_ref(head_ref, head, made):
             raise stale(_STALE)
-        return Done(made, header)
+        return Done(made, header, made != head)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hubkit.hub.server.disk import write_atomic
 from hubkit.hub.server.git import MAIN
+from hubkit.hub.server.merging import merge_of
 from hubkit.hub.server.problems import Problem, bad_request, conflict
 from hubkit.hub.server.repos import now_text
 
@@ -55,10 +56,34 @@ class Discussion(BaseModel):
 
 
 def comment_event(author: str, text: str) -> Event:
-    """A comment. Its HTML is left empty: the text is not rendered anywhere."""
-    latest = {"raw": text, "html": "", "updatedAt": now_text(), "author": {"name": author}}
-    data: dict[str, object] = {"edited": False, "hidden": False, "latest": latest, "history": []}
+    """A comment."""
+    data: dict[str, object] = {"edited": False, "hidden": False, "history": []}
+    data["latest"] = _latest(author, text)
     return Event(type="comment", author=author, data=data)
+
+
+def commit_event(author: str, oid: str, subject: str) -> Event:
+    """Commits that were pushed to a pull request."""
+    return Event(type="commit", author=author, data={"oid": oid, "subject": subject})
+
+
+def _latest(author: str, text: str) -> dict[str, object]:
+    # Its HTML is left empty: the text is not rendered anywhere.
+    return {"raw": text, "html": "", "updatedAt": now_text(), "author": {"name": author}}
+
+
+def edited(comment: Event, author: str, text: str) -> Event:
+    """A comment with another text; what it said before is in its history."""
+    before, history = comment.data["latest"], comment.data["history"]
+    assert isinstance(history, list)
+    data = {"edited": True, "latest": _latest(author, text), "history": [*history, before]}
+    return comment.model_copy(update={"data": {**comment.data, **data}})
+
+
+def hidden(comment: Event, author: str) -> Event:
+    """A comment without its text and history, for good."""
+    data = {"hidden": True, "hiddenBy": author, "latest": _latest(author, ""), "history": []}
+    return comment.model_copy(update={"data": {**comment.data, **data}})
 
 
 def _folder(repository: Repository) -> Path:
@@ -118,26 +143,33 @@ def open_discussion(
         return made
 
 
-def set_status(repository: Repository, num: int, author: str, status: object) -> Event:
-    """Open or close a discussion that is not merged."""
+def set_status(repository: Repository, found: Discussion, author: str, status: object) -> Event:
+    """Open or close a discussion that is not merged; the caller has it and holds the lock."""
     if status not in ("open", "closed"):
         raise bad_request("status is open or closed")
     new: Status = "open" if status == "open" else "closed"
-    with repository.lock:
-        found = load(repository, num)
-        if found.status == "merged":
-            raise bad_request("It is merged already")
-        event = Event(type="status-change", author=author, data={"status": new})
-        events = (*found.events, event)
-        save(repository, found.model_copy(update={"status": new, "events": events}))
-        return event
+    if found.status == "merged":
+        raise bad_request("It is merged already")
+    event = Event(type="status-change", author=author, data={"status": new})
+    events = (*found.events, event)
+    save(repository, found.model_copy(update={"status": new, "events": events}))
+    return event
+
+
+def merge_title(found: Discussion) -> str:
+    """Message of the commit that merges a pull request."""
+    return f"{found.title} (#{found.num})"
+
+
+def as_merged(found: Discussion, author: str, commit: str) -> Discussion:
+    """A pull request once that commit has merged it."""
+    event = Event(type="status-change", author=author, data={"status": "merged"})
+    update = {"status": "merged", "merge_commit": commit, "events": (*found.events, event)}
+    return found.model_copy(update=update)
 
 
 def merge(repository: Repository, num: int, author: str) -> Discussion:
     """Merge an open pull request into main; 409 if both sides changed the same file differently."""
-    from dulwich.graph import find_merge_base
-    from dulwich.objects import ObjectID
-
     with repository.lock, repository.git() as git:
         found = load(repository, num)
         if not found.is_pull_request or found.status not in ("open", "draft"):
@@ -146,27 +178,13 @@ def merge(repository: Repository, num: int, author: str) -> Discussion:
         ours, theirs = git.ref(main), git.ref(found.ref)
         if ours is None or theirs is None:
             raise Problem(404, "The pull request's branch is gone", "RevisionNotFound")
-        ids = [ObjectID(ours.encode()), ObjectID(theirs.encode())]
-        bases = find_merge_base(git.dulwich, ids)
-        base = {p: e.oid for p, e in git.files(bases[0].decode()).items()} if bases else {}
-        merged = {p: e.oid for p, e in git.files(ours).items()}
-        changed = {p: e.oid for p, e in git.files(theirs).items()}
-        for path in base.keys() | changed.keys():
-            before, after, here = base.get(path), changed.get(path), merged.get(path)
-            if before == after or here == after:
-                continue
-            if here != before:
-                raise conflict(f"{path} was changed on both sides")
-            if after is None:
-                del merged[path]
-            else:
-                merged[path] = after
-        message = f"{found.title} (#{num})"
-        made = git.write_commit(git.write_tree(merged), [ours, theirs], author, message)
+        merged = merge_of(git, ours, theirs)
+        if merged.conflicts:
+            raise conflict(f"{merged.conflicts[0]} was changed on both sides")
+        message = merge_title(found)
+        made = git.write_commit(git.write_tree(merged.files), [ours, theirs], author, message)
         if not git.move_ref(main, ours, made):
             raise conflict("main has moved; try again")
-        event = Event(type="status-change", author=author, data={"status": "merged"})
-        update = {"status": "merged", "merge_commit": made, "events": (*found.events, event)}
-        done = found.model_copy(update=update)
+        done = as_merged(found, author, made)
         save(repository, done)
         return done

@@ -9,9 +9,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 from hubkit.errors import HubError
+from hubkit.hub.server.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+KEPT_FREE_BYTES = 64 << 20
 
 
 def sync_folder(folder: Path) -> None:
@@ -37,6 +41,33 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def start_write_back(handle: int, start: int, end: int) -> None:
+    """Have the system begin to write a part of an open file to disk, without waiting for it."""
+    if _sync_file_range is not None:
+        _sync_file_range(handle, start, end - start, 2)  # SYNC_FILE_RANGE_WRITE
+
+
+def _library_function() -> Callable[[int, int, int, int], int] | None:
+    import ctypes
+
+    try:
+        found = ctypes.CDLL(None).sync_file_range
+    except (OSError, AttributeError):
+        return None  # not Linux
+    found.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    call: Callable[[int, int, int, int], int] = found
+    return call
+
+
+_sync_file_range = _library_function()
+
+
+def need_room(folder: Path, size_bytes: int) -> None:
+    """Refuse with 507 what would not leave some room on the disk, before it is sent."""
+    if shutil.disk_usage(folder).free - size_bytes < KEPT_FREE_BYTES:
+        raise Problem(507, f"The Hub's disk has no room for {size_bytes} bytes")
 
 
 class RootLock:
@@ -71,11 +102,12 @@ def sweep(root: Path) -> None:
     temporary = root / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for leftover in root.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    for pattern in (".*.tmp", "repos/*/*/.*.tmp"):  # the latter: where repositories moved to
+        for leftover in root.glob(pattern):
+            leftover.unlink(missing_ok=True)
     for repository in (root / "repos").glob("*/*/*.git"):
         for pattern in ("*.lock", ".*.tmp"):
-            for folder in ("refs", "objects", "discussions", "lfs"):
+            for folder in ("refs", "objects", "discussions", "lfs", "xet"):
                 for leftover in (repository / folder).rglob(pattern):
                     leftover.unlink(missing_ok=True)
             for leftover in repository.glob(pattern):

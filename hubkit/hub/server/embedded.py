@@ -17,10 +17,11 @@ from hubkit.errors import HubError
 from hubkit.hub.server.running import Server, need_server_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from hubkit.hub.server.app import Faults
+    from hubkit.hub.server.injected import Faults
+    from hubkit.hub.server.limits import Limits
     from hubkit.hub.server.users import UsersSource
 
 _START_S = 30.0
@@ -31,8 +32,8 @@ class EmbeddedHub:
 
     `users` maps a name to {"token": …, "role": "write" | "read"}, is a users file, or is None for
     the single user "demo" (see `token`). `faults(method, path, phase)` may answer None, an HTTP
-    status, or "reset"; phase is "before" (the handler does not run) or "after" (it ran, and its
-    answer is lost). `requests` holds (method, path) of every request so far.
+    status, "reset", or a `Trouble`; phase is "before" (the handler does not run) or "after" (it
+    ran, and its answer is lost). `requests` holds (method, path) of every request so far.
     """
 
     def __init__(
@@ -43,9 +44,22 @@ class EmbeddedHub:
         *,
         host: str = "127.0.0.1",
         faults: Faults | None = None,
+        prefer_xet: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.requests: list[tuple[str, str]] = []
-        self._server = Server(root, users, host, port, faults=faults, requests=self.requests)
+        self._server = Server(
+            root,
+            users,
+            host,
+            port,
+            faults=faults,
+            requests=self.requests,
+            prefer_xet=prefer_xet,
+            # Who runs a Hub in a thread has imported the client, whose endpoint is fixed by then.
+            bare_urls=True,
+            limits=limits,
+        )
         self.root = self._server.root
         self.endpoint = self._server.endpoint
         self._thread = threading.Thread(target=self._server.run, name="hubkit-hub", daemon=True)
@@ -86,6 +100,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     users: Path | None = None,
+    prefer_xet: bool = False,
+    bare_urls: bool = False,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve in this process, in the main thread, until SIGINT or SIGTERM."""
@@ -94,7 +110,7 @@ def serve(
     def leave(number: int, frame: object) -> None:
         raise SystemExit(0)
 
-    server = Server(root, users, host, port)
+    server = Server(root, users, host, port, prefer_xet=prefer_xet, bare_urls=bare_urls)
     # uvicorn raises the signal again once it has shut down, and by default that would kill the
     # process before server.json is removed.
     signal.signal(signal.SIGTERM, leave)
@@ -146,10 +162,19 @@ class SpawnedHub:
         self.terminate()
 
 
-def spawn_hub(root: Path, port: int = 0, users: Path | None = None) -> SpawnedHub:
+def spawn_hub(
+    root: Path,
+    port: int = 0,
+    users: Path | None = None,
+    *,
+    bare_urls: bool = True,
+    options: Sequence[str] = (),
+) -> SpawnedHub:
     """Start `python -m hubkit hub serve` and wait until it answers; its log is `<root>/server.log`.
 
-    It is in a session of its own, so that Ctrl-C here does not stop it.
+    It is in a session of its own, so that Ctrl-C here does not stop it. `bare_urls` is its option
+    --bare-commit-urls: who starts a Hub so has imported the client already, with another endpoint.
+    `options` are further ones of the command.
     """
     need_server_packages()
     root = root.absolute()
@@ -157,7 +182,7 @@ def spawn_hub(root: Path, port: int = 0, users: Path | None = None) -> SpawnedHu
     if (running := find_running(root)) is not None:
         raise HubError(f"another Hub serves {root} already", hint=f"use the one at {running}")
     command = [sys.executable, "-m", "hubkit", "hub", "serve", "--root", str(root)]
-    command += ["--port", str(port)]
+    command += ["--port", str(port), *options, *(["--bare-commit-urls"] if bare_urls else [])]
     if users is not None:
         command += ["--users", str(users.absolute())]
     log = root / "server.log"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dulwich.errors import NotCommitError
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
-from dulwich.refs import Ref
+from dulwich.refs import Ref, check_ref_format
 from dulwich.repo import Repo
 
 from hubkit.hub.server.blobs import FileInfo, describe
@@ -76,17 +76,29 @@ class GitRepo:
         return found
 
     def ref(self, name: str) -> str | None:
-        """The commit a full ref name points at, tags peeled."""
+        """The commit a full ref name points at, tags peeled; None for what can be no name."""
         try:
-            return self._peeled(self.dulwich.refs[Ref(name.encode())])
+            ref = Ref(name.encode())
+            # git has refs as files: "../" in a name would be another repository's.
+            return self._peeled(self.dulwich.refs[ref]) if check_ref_format(ref) else None
         except (KeyError, ValueError, OSError):
             return None
+
+    def target(self, name: str) -> str | None:
+        """What a full ref name points at: a commit, or the tag object of an annotated tag."""
+        try:
+            found: str = self.dulwich.refs[Ref(name.encode())].decode()
+        except (KeyError, ValueError, OSError):
+            return None
+        return found
 
     def resolve(self, revision: str) -> str | None:
         """Commit id of a branch, tag, full ref or commit id (7 to 40 digits), or None."""
         if revision == "HEAD":
             revision = "main"
         tries = [f"refs/heads/{revision}", f"refs/tags/{revision}"]
+        if len(revision) == 40:  # of a mirrored commit, where it comes from
+            tries.append(f"refs/origin/{revision}")
         if revision.startswith("refs/"):
             tries.insert(0, revision)
         for name in tries:
@@ -147,15 +159,21 @@ class GitRepo:
             tree = sha
         return None
 
-    def listing(self, folder: Entry, *, recursive: bool) -> Iterator[Entry]:
-        """What is in a folder, in git's order; a folder comes before what is in it."""
+    def listing(
+        self, folder: Entry, *, recursive: bool, folders_first: bool = False
+    ) -> Iterator[Entry]:
+        """What is in a folder, in git's order or its folders before its files; a folder comes right
+        before what is in it."""
         prefix = f"{folder.path}/" if folder.path else ""
-        for item in self._tree(ObjectID(folder.oid.encode())).iteritems():
+        items = self._tree(ObjectID(folder.oid.encode())).iteritems()
+        if folders_first:
+            items = sorted(items, key=lambda item: not stat.S_ISDIR(item.mode))
+        for item in items:
             path = prefix + item.path.decode("utf-8", "surrogateescape")
             found = Entry(path, item.sha.decode(), stat.S_ISDIR(item.mode))
             yield found
             if recursive and found.is_folder:
-                yield from self.listing(found, recursive=True)
+                yield from self.listing(found, recursive=True, folders_first=folders_first)
 
     def files(self, commit: str) -> dict[str, Entry]:
         """Path -> entry of every file of a commit."""
@@ -166,6 +184,10 @@ class GitRepo:
         """A blob's bytes; for an LFS file the pointer's."""
         data: bytes = self.store.get_raw(ObjectID(oid.encode()))[1]
         return data
+
+    def stored_bytes(self, oid: str) -> int:
+        """Length of a blob itself, which for an LFS file is its pointer's."""
+        return len(self.blob(oid))
 
     def info(self, entry: Entry) -> FileInfo:
         """Size and LFS pointer of a file."""
@@ -202,6 +224,10 @@ class GitRepo:
         objects = self.path / "objects"
         self._touched |= {objects, objects / oid[:2]}
         return oid
+
+    def write(self, made: ShaFile) -> str:
+        """Store any object and answer its id."""
+        return self._add(made)
 
     def write_blob(self, data: bytes) -> str:
         """Store a blob and answer its id."""

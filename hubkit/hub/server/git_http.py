@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from dulwich.errors import GitProtocolError
 from starlette.responses import Response
 
 from hubkit.hub.server.call import Call, Route
@@ -54,12 +55,19 @@ def upload_pack(call: Call) -> Response:
         import zlib
 
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        sent = unpacker.decompress(sent, 32 * 1024 * 1024)
+        try:
+            sent = unpacker.decompress(sent, 32 * 1024 * 1024)
+        except zlib.error:
+            raise bad_request("The request is not gzip, as it says") from None
         if unpacker.unconsumed_tail:
             raise bad_request("The request is too large")
     with call.repository.git() as git:
         handler, out = _handler(git, sent, advertise=False)
-        handler.handle()
+        try:
+            handler.handle()
+        except (GitProtocolError, AssertionError, ValueError) as error:
+            # The last two are how dulwich meets commands and ids that are none.
+            raise bad_request(f"git-upload-pack cannot answer this: {error}") from None
     return Response(
         out.getvalue(),
         media_type=f"application/x-{_SERVICE}-result",

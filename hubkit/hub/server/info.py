@@ -6,9 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hubkit.hub.server.cards import Card, parse_card, tags_of, texts
+from hubkit.hub.server.downloads import all_downloads, recent_downloads
 from hubkit.hub.server.repos import date_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dulwich.objects import Commit
 
     from hubkit.hub.server.git import Entry, GitRepo
@@ -59,8 +62,14 @@ def commit_json(commit: Commit, *, formatted: bool = False) -> dict[str, object]
     return found
 
 
-def entry_json(git: GitRepo, entry: Entry, last: Commit | None = None) -> dict[str, object]:
-    """A file or folder as `/tree` and `/paths-info` give it; `last` adds the expanded fields."""
+def entry_json(
+    git: GitRepo,
+    entry: Entry,
+    last: Commit | None = None,
+    xet_hash: Callable[[str], str | None] | None = None,
+) -> dict[str, object]:
+    """A file or folder as `/tree` and `/paths-info` give it; `last` adds the expanded fields,
+    `xet_hash` the Xet hash of those LFS objects that have one."""
     found: dict[str, object] = {"oid": entry.oid, "path": entry.path, "size": 0}
     if entry.is_folder:
         found["type"] = "directory"
@@ -73,6 +82,8 @@ def entry_json(git: GitRepo, entry: Entry, last: Commit | None = None) -> dict[s
                 "size": info.lfs.size_bytes,
                 "pointerSize": info.lfs.pointer_size_bytes,
             }
+            if xet_hash is not None and (digest := xet_hash(info.lfs.oid)) is not None:
+                found["xetHash"] = digest
     if last is not None:
         found["lastCommit"] = {
             "id": last.id.decode(),
@@ -130,7 +141,7 @@ def repo_json(
         "private": settings.private,
         "gated": settings.gated,
         "disabled": False,
-        "downloads": 0,
+        "downloads": recent_downloads(repository.path),
         "likes": 0,
         "tags": tags_of(data),
     }
@@ -148,5 +159,6 @@ def repo_json(
             found["cardData"] = data
         found["siblings"] = _siblings(git, commit, blobs=blobs)
         found["spaces"] = []
+        found["downloadsAllTime"] = all_downloads(repository.path)
         found["usedStorage"] = used_bytes(git, commit)
     return found

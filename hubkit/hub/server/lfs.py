@@ -5,18 +5,20 @@ Each repository has its own, so that knowing the digest of a private file does n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from hubkit.hub.server.disk import sync_folder, write_atomic
+from hubkit.hub.server.disk import need_room, sync_folder, write_atomic
+from hubkit.hub.server.hashing import HashedFile
 from hubkit.hub.server.problems import Problem, bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LINK_LIFE_S = 24 * 3600
@@ -48,6 +50,31 @@ class LfsStore:
         except OSError:
             return None
 
+    def stored(self) -> Iterator[tuple[str, float, int]]:
+        """Every stored object: its digest, when it came (seconds since 1970), its bytes."""
+        for path in self._folder.glob("??/??/*"):
+            if _OID.fullmatch(path.name):
+                status = path.stat()
+                yield path.name, status.st_mtime, status.st_size
+
+    def remove(self, oid: str) -> None:
+        """Delete an object; one that is not there is left so."""
+        self.path(oid).unlink(missing_ok=True)
+        if self.path(oid).parent.is_dir():
+            sync_folder(self.path(oid).parent)
+
+    def take(self, source: Path, oid: str) -> None:
+        """Have an object that another repository of this root stores, without its bytes twice."""
+        path = self.path(oid)
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            # Objects are never written to, only replaced and removed.
+            path.hardlink_to(source)
+        for folder in (path.parent, path.parents[1], path.parents[2]):
+            sync_folder(folder)
+
     def receive(self, oid: str, size_bytes: int) -> Upload:
         """Start storing an object of this digest and size."""
         return Upload(self.path(oid), self._temporary, oid, size_bytes)
@@ -58,31 +85,27 @@ class Upload:
 
     def __init__(self, path: Path, temporary: Path, oid: str, size_bytes: int) -> None:
         self._path, self._oid, self._size = path, oid, size_bytes
+        need_room(temporary, size_bytes)
         self._part = temporary / f"lfs-{secrets.token_hex(8)}"
-        self._stream: BinaryIO = self._part.open("xb")
-        self._sha = hashlib.sha256()
-        self._written = 0
+        self._file = HashedFile(self._part)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
-        self._written += len(data)
-        if self._written > self._size:
+        if self._file.size_bytes + len(data) > self._size:
             raise bad_request(f"LFS object {self._oid} is longer than {self._size} bytes")
-        self._sha.update(data)
         try:
-            self._stream.write(data)
+            self._file.write(data)
         except OSError as error:
             raise Problem(507, f"The Hub cannot store this: {error.strerror}") from error
 
     def finish(self) -> None:
         """Check and keep the object; a finished object is whole and durable."""
-        if self._written != self._size:
-            raise bad_request(f"LFS object has {self._written} bytes and not {self._size}")
-        if self._sha.hexdigest() != self._oid:
-            raise bad_request(f"LFS object's sha256 is {self._sha.hexdigest()} and not {self._oid}")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+        if (written := self._file.size_bytes) != self._size:
+            raise bad_request(f"LFS object has {written} bytes and not {self._size}")
+        if (found := self._file.sha256) != self._oid:
+            raise bad_request(f"LFS object's sha256 is {found} and not {self._oid}")
+        self._file.sync()
+        self._file.close()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._part.replace(self._path)
         for folder in (self._path.parent, self._path.parents[1], self._path.parents[2]):
@@ -90,7 +113,7 @@ class Upload:
 
     def abandon(self) -> None:
         """Drop what was received; harmless after `finish`."""
-        self._stream.close()
+        self._file.close()
         self._part.unlink(missing_ok=True)
 
 
@@ -119,7 +142,15 @@ class Signer:
         sent = query.get("signature", "").encode("utf-8", "replace")
         return hmac.compare_digest(good.encode(), sent) and time.time() < expires
 
+    def sign(self, text: str) -> str:
+        """Signature of a text that says itself what it is for and until when."""
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+    def is_signed(self, text: str, signature: str) -> bool:
+        """Whether `sign` made this signature of this text."""
+        sent = signature.encode("utf-8", "replace")
+        return hmac.compare_digest(self.sign(text).encode(), sent)
+
     def _sign(self, method: str, repo_path: str, oid: str, size_bytes: int, expires: int) -> str:
         method = "GET" if method == "HEAD" else method
-        text = f"{method}\n{repo_path}\n{oid}\n{size_bytes}\n{expires}"
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        return self.sign(f"{method}\n{repo_path}\n{oid}\n{size_bytes}\n{expires}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
@@ -41,6 +42,7 @@ _DIRECTIONS = frozenset({"ltr", "rtl", "auto"})
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}")
 # Pixels or percent: an image of any other size could cover the page or hide.
 _LENGTH = re.compile(r"\d{1,4}%?")
+_MOST_CHARACTERS = 512 * 1024
 
 
 def repo_path(value: str, folder: str) -> tuple[str, str] | None:
@@ -90,7 +92,11 @@ def _plain_attribute(tag: str, name: str, value: str) -> str | None:
 def render_linked(
     text: str, *, page_of: Callable[[str], str | None], file_of: Callable[[str], str | None]
 ) -> str:
-    """Sanitised HTML of a card, its links and images changed by functions: None takes one away."""
+    """Sanitised HTML of a card, its links and images changed by functions: None takes one away.
+
+    A text of over half a million characters is shown as it is: it takes seconds to render."""
+    if len(text) > _MOST_CHARACTERS:
+        return f"<pre>{escape(text)}</pre>"
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         if name == "href":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,9 @@ _TAKEN = "api models datasets spaces login healthz parquet favicon.ico robots.tx
 RESERVED = frozenset(_TAKEN.split())
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_MIRRORED = re.compile(r"refs/(?:convert/[A-Za-z0-9_-]{1,100}|origin/[0-9a-f]{40})")
+# Characters that macOS leaves out when it compares names (Apple TN1150, as git's utf8.c has them).
+_UNSEEN = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -74,11 +78,30 @@ def checked_path(path: object) -> str:
         raise bad_request("A path is longer than 4096 bytes")
     if "\\" in path or _CONTROL.search(path) or any("\ud800" <= c <= "\udfff" for c in path):
         raise bad_request(f"Forbidden character in path: {path!r}")
-    for part in path.split("/"):
-        # Git itself refuses .git in any letter case, for file systems that fold case.
-        if part in ("", ".", "..") or part.lower() == ".git" or len(part.encode()) > 255:
-            raise bad_request(f"Invalid path: {path!r}")
+    if any(part == "" or len(part.encode()) > 255 for part in path.split("/")):
+        raise bad_request(f"Invalid path: {path!r}")
+    # What a reader's file system may take the name for counts as well: full-width dots and slashes
+    # for plain ones, and all that macOS and Windows read as .git.
+    plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", path)).replace("\\", "/")
+    if any(part in (".", "..") or _is_dot_git(part) for part in plain.split("/")):
+        raise bad_request(f"Invalid path: {path!r}")
     return path
+
+
+def _is_dot_git(part: str) -> bool:
+    # Windows drops dots and spaces at the end and what follows a colon, and has git~1 for .git
+    # (https://git-scm.com/docs/git-config, core.protectNTFS, core.protectHFS).
+    return part.partition(":")[0].rstrip(" .").casefold() in (".git", "git~1")
+
+
+def branch_ref(name: object) -> str:
+    """The full ref of a branch to be made: below refs/heads/, or as it is one of the two that a
+    mirror needs (hubkit.mirror): refs/convert/NAME, as the Hub has of datasets, and
+    refs/origin/COMMIT, under which a mirrored commit is found by the id it has elsewhere; 400 else.
+    """
+    if isinstance(name, str) and _MIRRORED.fullmatch(name):
+        return name
+    return f"refs/heads/{checked_ref_name(name, 'branch')}"
 
 
 def checked_ref_name(name: object, what: str) -> str:
@@ -92,7 +115,9 @@ def checked_ref_name(name: object, what: str) -> str:
         or name == "HEAD"
         or re.fullmatch(r"[0-9a-f]{40}", name)
         or _CONTROL.search(name)
-        or not check_ref_format(Ref(b"refs/heads/" + name.encode("utf-8", "replace")))
+        or any("\ud800" <= c <= "\udfff" for c in name)
+        or max(len(part.encode()) for part in name.split("/")) > 240
+        or not check_ref_format(Ref(b"refs/heads/" + name.encode()))
     ):
         raise bad_request(f"Invalid {what} name: {name!r}")
     return name

@@ -18,6 +18,8 @@ class Problem(Exception):
         *,
         extra: dict[str, str] | None = None,
     ) -> None:
+        # It may repeat what the client sent, which need not be text.
+        message = message.encode("utf-8", "replace").decode()
         super().__init__(message)
         self.status = status
         self.message = message
@@ -33,6 +35,11 @@ def bad_request(message: str) -> Problem:
 def too_large(message: str) -> Problem:
     """413: the body is over its limit."""
     return Problem(413, message)
+
+
+def busy() -> Problem:
+    """503: too much is going on; the client comes back in a moment."""
+    return Problem(503, "The Hub is busy; try again", extra={"Retry-After": "2"})
 
 
 def unauthorized(message: str = "Invalid username or password.") -> Problem:
@@ -74,10 +81,12 @@ def entry_not_found(message: str = "Entry not found", commit: str = "") -> Probl
     )
 
 
-def gated(repo_id: str, *, anonymous: bool) -> Problem:
-    """401 or 403: the files of a gated repository are for its owner."""
-    return Problem(
-        401 if anonymous else 403,
-        f"Access to {repo_id} is restricted. You must have access to it and be authenticated.",
-        "GatedRepo",
+def gated(what: str, *, anonymous: bool) -> Problem:
+    """401 or 403: the files of a gated repository are for its owner and whom the owner lets in;
+    `what` is its type and name."""
+    why = (
+        ". You must have access to it and be authenticated to access it. Please log in."
+        if anonymous
+        else " and you are not in the authorized list. Visit its page to ask for access."
     )
+    return Problem(401 if anonymous else 403, f"Access to {what} is restricted{why}", "GatedRepo")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
 
 from dulwich.repo import Repo
 
 from hubkit.hub.server.attributes import GITATTRIBUTES
+from hubkit.hub.server.cards import space_card
 from hubkit.hub.server.disk import remove_tree, sync_folder, write_atomic
 from hubkit.hub.server.git import MAIN, GitRepo
 from hubkit.hub.server.lfs import LfsStore
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# So many moves of one repository are followed; a circle of names ends here too.
+_LONGEST_TRAIL = 20
 Gated = Literal["auto", "manual", False]
 
 
@@ -33,6 +36,9 @@ class Settings:
     private: bool = False
     gated: Gated = False
     sdk: str | None = None
+    xet_enabled: bool = True
+    multipart_over_bytes: int | None = None
+    """LFS objects over this are uploaded in parts; None leaves it to the server."""
 
 
 def now_text() -> str:
@@ -65,14 +71,18 @@ class Repository:
         """Settings as they are on disk now."""
         return Settings(**json.loads((self.path / "hub.json").read_bytes()))
 
-    def change(self, *, private: bool | None = None, gated: Gated | None = None) -> Settings:
+    def change(
+        self,
+        *,
+        private: bool | None = None,
+        gated: Gated | None = None,
+        xet_enabled: bool | None = None,
+    ) -> Settings:
         """Change what is given and answer all settings."""
+        given = {"private": private, "gated": gated, "xet_enabled": xet_enabled}
         with self.lock:
-            settings = self.settings
-            if private is not None:
-                settings = replace(settings, private=private)
-            if gated is not None:
-                settings = replace(settings, gated=gated)
+            update = {key: value for key, value in given.items() if value is not None}
+            settings = Settings(**{**asdict(self.settings), **update})
             _write_settings(self.path, settings)
             return settings
 
@@ -97,49 +107,100 @@ class RepoStore:
         return self._repos / f"{repo_id.type}s" / repo_id.namespace / f"{repo_id.name}.git"
 
     def find(self, repo_id: RepoId) -> Repository | None:
-        """The repository, or None."""
+        """The repository, or None. Its name counts in any letter case, as on the Hub; the one that
+        is answered has its own."""
         path = self._path(repo_id)
         if not (path / "hub.json").is_file():
-            return None
+            alike = self._alike(repo_id)
+            if alike is None:
+                return None
+            repo_id, path = alike, self._path(alike)
         with self._guard:
             lock = self._locks.setdefault(repo_id, threading.RLock())
         return Repository(repo_id, path, self.temporary, lock)
 
-    def create(self, repo_id: RepoId, author: str, *, private: bool, sdk: str | None) -> Repository:
+    def _alike(self, repo_id: RepoId) -> RepoId | None:
+        wanted = repo_id.namespace.lower(), f"{repo_id.name}.git".lower()
+        folder = self._repos / f"{repo_id.type}s"
+        for namespace in folder.iterdir() if folder.is_dir() else ():
+            if namespace.name.lower() != wanted[0]:
+                continue
+            for path in namespace.iterdir():
+                if path.name.lower() == wanted[1] and (path / "hub.json").is_file():
+                    return RepoId(repo_id.type, namespace.name, path.name[: -len(".git")])
+        return None
+
+    def moved(self, repo_id: RepoId) -> Repository | None:
+        """The repository that had this name before, or None."""
+        for _ in range(_LONGEST_TRAIL):
+            try:
+                namespace, _, name = self._trail(repo_id).read_text("utf-8").partition("/")
+            except OSError:
+                return None
+            repo_id = RepoId(repo_id.type, namespace, name)
+            if (found := self.find(repo_id)) is not None:
+                return found
+        return None
+
+    def _trail(self, repo_id: RepoId) -> Path:
+        return self._path(repo_id).with_suffix(".moved")
+
+    def create(
+        self,
+        repo_id: RepoId,
+        author: str,
+        *,
+        private: bool,
+        sdk: str | None,
+        multipart_over_bytes: int | None = None,
+    ) -> Repository:
         """A new repository, the Hub's `.gitattributes` its first commit; 409 if it is there."""
         path = self._path(repo_id)
         made = self.temporary / f"new-{secrets.token_hex(8)}.git"
         made.mkdir()
         Repo.init_bare(str(made), default_branch=b"main").close()
         with GitRepo(made) as git:
-            tree = git.write_tree({".gitattributes": git.write_blob(GITATTRIBUTES.encode())})
+            files = {".gitattributes": GITATTRIBUTES}
+            if repo_id.type == "space":
+                files["README.md"] = space_card(repo_id.name, sdk)
+            tree = git.write_tree({p: git.write_blob(t.encode()) for p, t in files.items()})
             git.move_ref(MAIN.decode(), None, git.write_commit(tree, [], author, "initial commit"))
-        _write_settings(made, Settings(now_text(), private=private, sdk=sdk))
+        _write_settings(
+            made,
+            Settings(
+                now_text(), private=private, sdk=sdk, multipart_over_bytes=multipart_over_bytes
+            ),
+        )
         with self._guard:
-            if path.exists():
+            if self.find(repo_id) is not None or path.exists():
                 remove_tree(made, self.temporary)
                 raise conflict(f"You already created this {repo_id.type} repo: {repo_id.id}")
             path.parent.mkdir(parents=True, exist_ok=True)
             made.replace(path)
+            self._trail(repo_id).unlink(missing_ok=True)
             sync_folder(path.parent)
         found = self.find(repo_id)
         assert found is not None
         return found
 
     def move(self, repository: Repository, target: RepoId) -> None:
-        """Give a repository another name; 409 if that is taken."""
+        """Give a repository another name, and leave word where it went; 409 if that is taken."""
         with repository.lock, self._guard:
-            path = self._path(target)
-            if path.exists():
-                raise conflict(f"A repo named {target.id} exists already")
+            path, there = self._path(target), self.find(target)
+            if path.exists() or (there is not None and there.id != repository.id):
+                raise conflict(f"A {target.type} repository called `{target.id}` already exists")
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Not looked at while the repository is still there.
+            write_atomic(self._trail(repository.id), target.id.encode())
             repository.path.replace(path)
+            self._trail(target).unlink(missing_ok=True)
             sync_folder(path.parent)
             sync_folder(repository.path.parent)
 
     def delete(self, repository: Repository) -> None:
         """Delete a repository with everything in it."""
         with repository.lock, self._guard:
+            self._trail(repository.id).unlink(missing_ok=True)
             remove_tree(repository.path, self.temporary)
 
     def all(self, kind: str) -> Iterator[Repository]:

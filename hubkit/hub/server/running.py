@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
@@ -12,18 +11,17 @@ from typing import TYPE_CHECKING
 from hubkit.errors import HubError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from starlette.types import Scope
-
-    from hubkit.hub.server.app import Faults
+    from hubkit.hub.server.injected import Faults
+    from hubkit.hub.server.limits import Limits
     from hubkit.hub.server.users import UsersSource
 
 
 def need_server_packages() -> None:
     """Say how to install the server's packages when one is missing."""
     try:
+        import blake3
         import dulwich.repo
         import jinja2
         import markdown_it
@@ -37,7 +35,7 @@ def need_server_packages() -> None:
             f"the embedded Hub needs the package {error.name}",
             hint='pip install "hubkit[hub]"',
         ) from error
-    del dulwich, jinja2, markdown_it, mdit_py_plugins, nh3, starlette, uvicorn, yaml
+    del blake3, dulwich, jinja2, markdown_it, mdit_py_plugins, nh3, starlette, uvicorn, yaml
 
 
 class Server:
@@ -52,6 +50,9 @@ class Server:
         *,
         faults: Faults | None = None,
         requests: list[tuple[str, str]] | None = None,
+        limits: Limits | None = None,
+        prefer_xet: bool = False,
+        bare_urls: bool = False,
     ) -> None:
         need_server_packages()
         import uvicorn
@@ -60,6 +61,9 @@ class Server:
         from hubkit.hub.server.call import Hub
         from hubkit.hub.server.disk import RootLock, sweep, write_atomic
         from hubkit.hub.server.lfs import Signer
+        from hubkit.hub.server.limits import Limits, fitting
+        from hubkit.hub.server.protocol import hang_up, protocol_with
+        from hubkit.hub.server.recovery import mend_all
         from hubkit.hub.server.repos import RepoStore
         from hubkit.hub.server.users import load_users
 
@@ -75,19 +79,32 @@ class Server:
         self._socket: socket.socket | None = None
         try:
             sweep(root)
+            store = RepoStore(root)
+            mend_all(store)
             self.instance = secrets.token_hex(16)
-            hub = Hub(RepoStore(root), load_users(users, root), Signer(root), self.instance)
+            limits = fitting(limits or Limits())
+            hub = Hub(
+                store,
+                load_users(users, root),
+                Signer(root),
+                self.instance,
+                limits,
+                prefer_xet,
+                bare_urls,
+            )
             self._socket = _listen(host, port)
             address = self._socket.getsockname()
             reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
             name = f"[{reached}]" if ":" in reached else reached
             self.endpoint = f"http://{name}:{address[1]}"
-            protocol, hang_up = _droppable_protocol()
             app = HubApp(hub, faults=faults, requests=requests, hang_up=hang_up)
             config = uvicorn.Config(
                 app,
-                http=protocol,
+                http=protocol_with(limits),
+                loop="asyncio",
                 ws="none",
+                limit_concurrency=limits.connections,
+                h11_max_incomplete_event_size=limits.header_bytes,
                 lifespan="off",
                 log_level="warning",
                 access_log=False,
@@ -136,26 +153,3 @@ def _listen(host: str, port: int) -> socket.socket:
             hint="give --port another port, or 0 for any free one",
         ) from error
     return made
-
-
-def _droppable_protocol() -> tuple[type[asyncio.Protocol], Callable[[Scope], None]]:
-    """uvicorn's protocol, and what drops the connection of a request without an answer."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    open_ones: dict[object, asyncio.Transport] = {}
-
-    class Droppable(H11Protocol):  # type: ignore[misc]
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            open_ones[transport.get_extra_info("peername")[:2]] = transport
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            open_ones.pop(self.transport.get_extra_info("peername")[:2], None)
-            super().connection_lost(exc)
-
-    def hang_up(scope: Scope) -> None:
-        transport = open_ones.get(tuple(scope["client"]))
-        if transport is not None:
-            transport.abort()
-
-    return Droppable, hang_up

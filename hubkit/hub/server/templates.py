@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from hubkit.hub.server.problems import Problem
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _POLICY = (
     "default-src 'none'; img-src 'self' https: data:; style-src 'unsafe-inline'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -41,21 +43,29 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["size"] = size_text
-    made.filters["quoted"] = lambda text: quote(text)
+    made.filters["quoted"] = lambda text: quote(text, errors="surrogateescape")
     made.filters["day"] = lambda text: text[:10]
+    made.filters["count"] = lambda number: f"{number:,}"
+    made.filters["short"] = lambda name: name[:7] if _COMMIT.fullmatch(name) else name
     return made
 
 
 def page_text(name: str, /, **values: object) -> str:
-    """A template with its values, as HTML."""
-    return _templates().get_template(f"{name}.html.j2").render(values)
+    """A template with its values, as HTML; what is no text, as in odd names of files, is a mark."""
+    made = _templates().get_template(f"{name}.html.j2").render(values)
+    return made.encode("utf-8", "replace").decode("utf-8")
 
 
 def page(name: str, /, **values: object) -> Response:
     """A template with its values, as an answer with the headers of a page."""
     from starlette.responses import HTMLResponse
 
-    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+    headers = {
+        "Cache-Control": "private, no-cache",  # a page may be of what is private
+        "Content-Security-Policy": _POLICY,
+        "Referrer-Policy": "no-referrer",
+        "Vary": "Authorization",
+    }
     return HTMLResponse(page_text(name, **values), headers=headers)
 
 

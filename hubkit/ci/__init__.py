@@ -1,0 +1,1 @@
+"""hubkit in continuous integration: what a repository's workflows call, and what writes them."""

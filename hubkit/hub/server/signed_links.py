@@ -1,0 +1,38 @@
+"""The paths of LFS objects: a signed link is the sign-in there, as it is for S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from hubkit.hub.server import lfs_multipart
+from hubkit.hub.server.api_lfs import put_object
+from hubkit.hub.server.api_resolve import lfs_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from hubkit.hub.server.call import Call
+
+    Handler = Callable[[Call, Request], Coroutine[None, None, Response]]
+
+
+async def _get_object(call: Call, request: Request) -> Response:
+    return await run_in_threadpool(lfs_object, call)
+
+
+def handler(call: Call, method: str) -> Handler | None:
+    """What answers a path below `info/lfs/objects/{oid}`, if it is one."""
+    if call.rest[:3] != ("info", "lfs", "objects") or call.rest[3:] == ("batch",):
+        return None
+    handlers: dict[tuple[str, int], Handler] = {
+        ("GET", 4): _get_object,
+        ("PUT", 4): put_object,
+        ("POST", 4): lfs_multipart.complete,
+        ("PUT", 5): lfs_multipart.put_part,
+    }
+    return handlers.get((method, len(call.rest)))

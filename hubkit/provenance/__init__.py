@@ -1,0 +1,1 @@
+"""Where a publication comes from, what is in it, and who vouches for it."""

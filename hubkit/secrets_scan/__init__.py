@@ -1,0 +1,1 @@
+"""What must not be published: credentials, and traces of somebody's machine."""
