@@ -148,7 +148,8 @@ def push_folder(
     onto.check()
     artifact = taken_in(run, folder, repo_id)
     message = f"Publish {folder.resolve().name}"
-    wanted = push_folder_input(artifact, repo_id, bool(onto.private), message, onto)
+    private = recorded_private(folder) if onto.private is None else onto.private
+    wanted = push_folder_input(artifact, repo_id, private, message, onto)
     refuse_taken_tag(run, wanted, onto)
     pushed = run.run(push, wanted)
     verified = verify_once(run, artifact, pushed)
@@ -162,26 +163,33 @@ def taken_in(run: Runner, folder: Path, repo_id: str) -> Artifact:
     was measured is not what was measured; GateError where its recipe demands a complete card, and
     it is not; HubkitError where a file holds a secret.
     """
-    sums = folder / SUMS
-    if not sums.is_file():
+    if not (folder / SUMS).is_file():
         raise UsageError(
             f"{folder} is no bundle: it holds no {SUMS}",
             hint="hubkit card RECIPE --output FOLDER writes one.",
         )
-    found = {name: sha for name, sha in files_of(folder).items() if name != SUMS}
-    listed = parse_sums(sums.read_text(encoding="utf-8"))
+    with run.store.scratch() as scratch:
+        # What is looked at is what is pushed: links are followed by now, and nobody edits it.
+        taken = shutil.copytree(folder, scratch / folder.resolve().name)
+        _refuse_unfit(taken, folder, repo_id)
+        return run.store.adopt(taken)
+
+
+def _refuse_unfit(taken: Path, folder: Path, repo_id: str) -> None:
+    found = {name: sha for name, sha in files_of(taken).items() if name != SUMS}
+    listed = parse_sums((taken / SUMS).read_text(encoding="utf-8"))
     if found != listed:
         odd = sorted(n for n in found.keys() | listed.keys() if found.get(n) != listed.get(n))
         raise UsageError(
             f"{folder}: {', '.join(odd)} differ from {SUMS}",
             hint="Write the bundle anew: hubkit card RECIPE --output FOLDER.",
         )
-    refuse_secrets(folder)
-    if results_kind(folder) == "sweep":
-        refuse_partial(folder)
-    elif is_bundle(str(folder)):
-        refuse_incomplete(load_bundle(folder))
-    card = (folder / "README.md").read_text(encoding="utf-8")
+    refuse_secrets(taken)
+    if results_kind(taken) == "sweep":
+        refuse_partial(taken)
+    elif is_bundle(str(taken)):
+        refuse_incomplete(load_bundle(taken))
+    card = (taken / "README.md").read_text(encoding="utf-8")
     named = {n for n in re.findall(r'^repo_id = "(.+)"$', card, re.MULTILINE) if n != repo_id}
     if named:
         raise UsageError(
@@ -189,9 +197,13 @@ def taken_in(run: Runner, folder: Path, repo_id: str) -> Artifact:
             f" {repo_id}",
             hint=f"Write one for it: hubkit card RECIPE --repo-id {repo_id} --output FOLDER.",
         )
-    with run.store.scratch() as scratch:
-        shutil.copytree(folder, scratch / "bundle")
-        return run.store.adopt(scratch / "bundle")
+
+
+def recorded_private(folder: Path) -> bool:
+    """Whether a bundle's own recipe wants a new repository private."""
+    if results_kind(folder) == "sweep" or not is_bundle(str(folder)):
+        return False
+    return load_bundle(folder).recipe.publication.private
 
 
 def results_kind(folder: Path) -> str | None:

@@ -264,6 +264,8 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
     tell("checking sums", 1, 4)
     bundle = {ref.path: ref.sha256 for ref in given.bundle.files} if given.bundle else None
     sums = check_sums(folder, bundle)
+    # A model that is not hubkit's may lie beside, the author's own: nothing is recorded of it.
+    formats = [format_ for format_ in formats if _FILES[format_] in sums]
     report = read_report(folder, sums)
     records = check_records(folder, sums, report, given.repo_id, given.trust)
     checks: list[FormatCheck] = []

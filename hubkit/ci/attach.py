@@ -56,6 +56,7 @@ def _attach(github: GitHub, tag: str, files: Mapping[str, Path], notes: str) -> 
             if _is(there[name], content):
                 kept.append(name)
                 continue
+            _refuse_foreign(tag, name, there[name])
             _allowed(github, "DELETE", f"releases/assets/{there[name]['id']}")
             replaced.append(name)
         else:
@@ -83,6 +84,17 @@ def _is(asset: Json, content: bytes) -> bool:
     if asset.get("state") != "uploaded" or asset.get("size") != len(content):
         return False
     return asset.get("digest") == f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _refuse_foreign(tag: str, name: str, asset: Json) -> None:
+    """A job's files are the bot's: what a person has attached is not replaced."""
+    uploader = asset.get("uploader")
+    person = isinstance(uploader, dict) and uploader.get("type") == "User"
+    if person and asset.get("state") == "uploaded":
+        raise HubkitError(
+            f"the release {tag} has a file {name} that somebody attached, with other contents",
+            hint=f"Rename or delete {name} in the release, then run the job again.",
+        )
 
 
 def _upload(github: GitHub, release: Json, name: str, content: bytes) -> None:

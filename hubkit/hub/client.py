@@ -293,6 +293,12 @@ def connect(endpoint: str | None, token: str | None, *, retry: Retry | None = No
             f"{scrub(where)} is not the address of a Hub",
             hint="Give it as http://host:port or https://host (--endpoint, HF_ENDPOINT).",
         )
+    if "@" in where.split("/")[2]:
+        raise UsageError(
+            f"{scrub(where)}: the address of the Hub holds a name and a password, which would be in"
+            " every message",
+            hint="Leave them out; a token goes into HF_TOKEN, or `hf auth login`.",
+        )
     with_timeouts()
     token = token or get_token()
     # False: without a token of ours, huggingface_hub must not look for one of its own.

@@ -8,14 +8,17 @@ import re
 import struct
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 Piece = tuple[str, str]  # (where, text)
+Kind = Literal["text", "strings", "raw"]
 
-_VOCABULARIES = re.compile(r"vocab\.(txt|json)|merges\.txt|.+\.model", re.IGNORECASE)
+_VOCABULARIES = re.compile(
+    r"vocab\.(txt|json)|merges\.txt|(tokenizer|spiece|sentencepiece(\.bpe)?)\.model", re.IGNORECASE
+)
 _TOKENIZER = "tokenizer.json"
 _JSON = (".json", ".ipynb")
 # What is no ASCII is nothing, and no letter that a word could go on with.
@@ -23,26 +26,26 @@ _ASCII = bytes(range(128)) + bytes(128)
 _BLOCK, _OVERLAP = 1 << 23, 1 << 12
 
 
-def pieces_of(path: Path) -> tuple[list[Piece], bool]:
-    """The texts of a file, and whether it is a text file itself.
+def pieces_of(path: Path) -> tuple[Iterable[Piece], Kind]:
+    """The texts of a file, and what they are: of a text file, strings in a model, raw bytes.
 
     Of JSON the keys and values, without their escapes; of YAML these and the lines; of models
     (ONNX, safetensors, PyTorch) names, descriptions and other strings; of any other file its bytes.
     The words of a tokenizer's vocabulary are left out: any word may be one.
     """
     if _VOCABULARIES.fullmatch(path.name):
-        return [], True
+        return [], "text"
     model = _MODELS.get(path.suffix)
     if model is not None:
         with suppress(ValueError, OSError, zipfile.BadZipFile, struct.error):
-            return list(model(path)), False
+            return list(model(path)), "strings"
     text = _text(path)
     if text is None:
-        return list(_raw(path)), False
+        return _raw(path), "raw"
     values = list(_values(path, text))
     if values and path.suffix in _JSON:
-        return values, True
-    return [*_lines(text), *values], True
+        return values, "text"
+    return [*_lines(text), *values], "text"
 
 
 def line_of(path: Path, part: str) -> int | None:
@@ -74,7 +77,8 @@ def _text(path: Path) -> str | None:
             return data.decode("utf-16")
         if b"\0" not in data[:8192]:
             return data.decode("utf-8-sig")
-    return None
+    # One letter of an old encoding makes no text something else.
+    return None if b"\0" in data else data.decode("latin-1")
 
 
 def _lines(text: str) -> Iterator[Piece]:
@@ -86,7 +90,7 @@ def _values(path: Path, text: str) -> Iterator[Piece]:
     value: object = None
     if path.suffix in _JSON:
         with suppress(ValueError, RecursionError):
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_every_value)
     elif path.suffix in (".yaml", ".yml", ".cff"):
         import yaml
 
@@ -101,6 +105,14 @@ def _values(path: Path, text: str) -> Iterator[Piece]:
 
 
 _WORDS = ("vocab", "merges")
+
+
+def _every_value(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; of a key that is there twice, which readers pass over, both values."""
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        found[key] = [found[key], value] if key in found else value
+    return found
 
 
 def _walk(value: object, where: str) -> Iterator[Piece]:

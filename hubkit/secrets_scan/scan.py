@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from hubkit.errors import HubkitError
 from hubkit.keys import digest_of_bytes
 from hubkit.record_base import Record
-from hubkit.secrets_scan.pieces import joined, line_of, pieces_of, place_at
-from hubkit.secrets_scan.rules import HOME, SECRET_FILES, find
+from hubkit.secrets_scan.pieces import Kind, Piece, joined, line_of, pieces_of, place_at
+from hubkit.secrets_scan.rules import HOME, PASSWORDS, SECRET_FILES, Found, find
 
 _LISTED = 10  # hits that a message names
 # Addresses on a Hub, rows of a dataset and names of ONNX nodes, whatever they begin with.
@@ -52,8 +53,19 @@ def refuse_secrets(folder: Path) -> None:
         "what was to be published holds what others must not see, so it is not published:\n"
         + "\n".join(f"  {line}" for line in lines),
         hint="Take it out of the recipe, the notes or the model's files that it comes from, and run"
-        " the same command again; a token or key that others have seen is to be revoked. What is no"
-        f" secret can be allowed in the recipe: publication.allow_in_scan: [{hits[0].digest}]",
+        " the same command again; a token or key that others have seen is to be revoked."
+        + _allowing(hits),
+    )
+
+
+def _allowing(hits: list[Hit]) -> str:
+    # The digest of a password that is short would give it away.
+    found = next((hit for hit in hits if hit.kind not in PASSWORDS), None)
+    if found is None:
+        return ""
+    return (
+        " What is no secret can be allowed in the recipe: publication.allow_in_scan:"
+        f" [{found.digest}]"
     )
 
 
@@ -69,15 +81,13 @@ def _scan(path: Path, name: str) -> list[Hit]:
     if SECRET_FILES.fullmatch(path.name):
         digest = digest_of_bytes(name.encode())
         hits[name, ""] = Hit(path=name, where="", kind="a file that holds secrets", digest=digest)
-    pieces, is_text = pieces_of(path)
-    text, starts = joined(pieces)
-    for found in find(text, anywhere=not is_text):
-        where = place_at(pieces, starts, found.start)
+    pieces, kind = pieces_of(path)
+    for found, where in _found(pieces, kind):
         if (found.kind, found.secret) in hits or (found.kind == HOME and _NO_PATHS.search(where)):
             continue
         hits[found.kind, found.secret] = Hit(
             path=name,
-            where=_with_line(path, where, found.secret) if is_text else where,
+            where=_with_line(path, where, found.secret) if kind == "text" else where,
             kind=found.kind,
             shown=found.shown,
             digest=digest_of_bytes(found.secret.encode()),
@@ -85,6 +95,19 @@ def _scan(path: Path, name: str) -> list[Hit]:
     if path.suffix == ".ipynb":
         hits |= {(name, hit.where): hit for hit in _outputs(path, name)}
     return list(hits.values())
+
+
+def _found(pieces: Iterable[Piece], kind: Kind) -> Iterator[tuple[Found, str]]:
+    """Every secret, with the place of the piece that it is in. Weights are never held whole."""
+    if kind == "raw":
+        for where, text in pieces:
+            for found in find(text, anywhere=True):
+                yield found, where
+        return
+    known = list(pieces)
+    text, starts = joined(known)
+    for found in find(text):
+        yield found, place_at(known, starts, found.start)
 
 
 def _with_line(path: Path, where: str, secret: str) -> str:

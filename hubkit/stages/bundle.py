@@ -59,6 +59,7 @@ _NOT_PATHS = ("primary", "secondary", "url", "card", "node_exclusion")
 # 1e-05 at the end of a line, where no text can end: to YAML 1.1, unlike JSON, it is no number.
 _DOTLESS = re.compile(r"(?m)(?<= )(-?\d+)(e[+-]\d+,?)$")
 _VOCABULARIES = ("tokenizer.json", "vocab.json")
+_WHERE = ("name_or_path", "special_tokens_map_file", "tokenizer_file")
 
 
 class BundleInput(Record):
@@ -82,7 +83,7 @@ class Clean(Record):
     files: int
 
 
-@stage("bundle", version=3, kind="pure", takes=BundleInput, gives=Bundle)
+@stage("bundle", version=4, kind="pure", takes=BundleInput, gives=Bundle)
 def bundle(given: BundleInput, ctx: Context) -> Bundle:
     """The repository's root as an artifact, SHA256SUMS over all the rest of it included.
 
@@ -234,6 +235,20 @@ def _place_tokenizer(base: Path, root: Path) -> None:
     for path in sorted(base.iterdir()):
         if path.name in _TOKENIZER_FILES or _LICENCE.match(path.name):
             _place(path, root / path.name)
+    _forget_machine(root / "tokenizer_config.json")
+
+
+def _forget_machine(path: Path) -> None:
+    """Take out where somebody's machine had the files of a tokenizer: many on the Hub say so, and
+    nothing reads it."""
+    if not path.is_file():
+        return
+    config = json.loads(path.read_text(encoding="utf-8"))
+    odd = [key for key in _WHERE if _MACHINE_PATH.match(str(config.get(key) or ""))]
+    if odd:
+        path.unlink()  # it may be another name of an artifact's file
+        kept = {key: value for key, value in config.items() if key not in odd}
+        write_text(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def _place_cards(given: BundleInput, ctx: Context, root: Path) -> None:

@@ -13,7 +13,7 @@ from hubkit.hub.faults import Clash, outcome
 from hubkit.hub.refusals import Place, no_write_access
 from hubkit.hub.remote import PR, Landed, RepoKind
 from hubkit.provenance.signature import Trust
-from hubkit.provenance.signing_key import trust_of
+from hubkit.provenance.signing_key import KEYLESS, trust_of
 from hubkit.records import Artifact, Record
 from hubkit.stage import Context, stage
 from hubkit.stages.committing import commit_plan, own_pull_request
@@ -100,7 +100,9 @@ def plan_push(given: PushInput, ctx: Context) -> Plan:
     hub = connect(ctx.endpoint, ctx.token)
     repo_id = writable_id(hub, given.repo_id) if hub.token else given.repo_id
     spot = _spot(hub, given, repo_id)
-    bundle, plan = plan_signed(hub, ctx.store, given.bundle, spot, given.sign_with)
+    # A keyless signature is an entry in a public log for good: not made for a look.
+    sign_with = None if given.sign_with == KEYLESS else given.sign_with
+    bundle, plan = plan_signed(hub, ctx.store, given.bundle, spot, sign_with)
     if not plan.nothing_to_do:
         refuse_gone_on(spot)
     now = given.model_copy(update={"bundle": bundle})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from hubkit.stages.published import content_sha256, published_sums, vanished
 from hubkit.stages.push_spot import Spot
 
 # INCModel takes safetensors before pytorch_model.bin, and with them FP32 weights, and says nothing.
+# What the Hub itself puts into a new repository, and cards.
+_REPLACED = re.compile(r"\.gitattributes|README(\.\w+)?\.md")
 _SHADOWS = {"pytorch_model.bin": ("model.safetensors", "model.safetensors.index.json")}
 
 
@@ -78,8 +81,9 @@ def make_plan(hub: Hub, bundle: Artifact, folder: Path, spot: Spot) -> Plan:
     """The changes that make a branch hold the bundle (in `folder`), sorted by path.
 
     Deleted is only what an earlier push of hubkit wrote and nobody has touched since. Raises
-    HubError where a file of the author's would hide one of the bundle's, or the commit would be
-    more than the Hub takes.
+    HubError where a file of the author's would hide one of the bundle's, where files other than
+    cards would be replaced that no publication put there, or the commit would be more than the Hub
+    takes.
     """
     files = files_at(hub, spot)
     puts = [
@@ -93,6 +97,8 @@ def make_plan(hub: Hub, bundle: Artifact, folder: Path, spot: Spot) -> Plan:
         if not _same(files.get(ref.path), ref, folder)
     ]
     ours = {ref.path for ref in bundle.files}
+    if SUMS in ours and SUMS not in files:
+        _refuse_foreign(spot, [put.path for put in puts if put.action == "change"])
     return plan_of(hub, spot, files, puts, ours)
 
 
@@ -175,6 +181,18 @@ def _git_sha1(path: Path) -> str:
     """The id of a file as a git blob (git-hash-object(1)). A regular file of a Hub is small."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _refuse_foreign(spot: Spot, changes: Iterable[str]) -> None:
+    """A repository that hubkit has never published to may be given a card, and keeps all else."""
+    held = [path for path in changes if not _REPLACED.fullmatch(path)]
+    if not held:
+        return
+    raise HubError(
+        f"{spot.repo_id} was not made by hubkit, and holds {', '.join(held)} of its author's, which"
+        " this would replace",
+        hint="Publish to another repository with --repo-id; or delete these files there first.",
+    )
 
 
 def _refuse_shadows(repo_id: str, kept: Iterable[str], ours: set[str]) -> None:

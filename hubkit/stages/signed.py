@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from hubkit.hub.client import Hub
 from hubkit.hub.faults import NotThere
+from hubkit.hub.manifest import SUMS, parse_sums
+from hubkit.keys import digest_of_bytes
 from hubkit.provenance.signature import SIGNATURE
 from hubkit.provenance.signing import with_signature
 from hubkit.records import Artifact
@@ -41,6 +43,9 @@ def _signatures(hub: Hub, spot: Spot) -> Iterator[str]:
     for revision in revisions:
         try:
             data = hub.read(spot.repo_id, revision, SIGNATURE, kind=spot.kind)
-        except NotThere:
+            sums = parse_sums(hub.read(spot.repo_id, revision, SUMS, kind=spot.kind).decode())
+        except (NotThere, ValueError):
             continue
-        yield data.decode(errors="replace")
+        # One that no publication has put there may claim anything.
+        if sums.get(SIGNATURE) == digest_of_bytes(data):
+            yield data.decode(errors="replace")

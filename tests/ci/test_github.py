@@ -18,7 +18,7 @@ from hubkit.ci.github import (
     pull_request_here,
     set_outputs,
 )
-from hubkit.errors import UsageError
+from hubkit.errors import HubkitError, UsageError
 from tests.ci.fake_github import FakeGitHub
 
 MARK = mark("recipe")
@@ -159,6 +159,18 @@ def test_again_replaces_what_differs_and_leaves_the_rest(
     assert (done.added, done.replaced, done.kept) == ((), ("README.md",), ("results.json",))
     assert fake.content("v1.0", "README.md") == b"# another card"
     assert fake.names("v1.0") == ["README.md", "results.json", "theirs.txt"]
+
+
+def test_what_a_person_attached_is_not_replaced(
+    fake: FakeGitHub, github: GitHub, folder: Path
+) -> None:
+    made = fake.release("v1.0", "my words")
+    number = int(str(made["id"]))
+    fake._upload(number, "results.json", b"theirs")
+    fake.assets[number][0]["uploader"] = {"type": "User"}
+    with pytest.raises(HubkitError, match=r"results\.json that somebody attached"):
+        attach(github, "v1.0", folder)
+    assert fake.content("v1.0", "results.json") == b"theirs"
 
 
 def test_each_lost_answer_leaves_one_whole_release(folder: Path) -> None:

@@ -71,6 +71,8 @@ def test_verify_finds_what_somebody_changed(published: World) -> None:
     published.hubkit("card", str(published.folder), "--repo-id", world.repo, "-o", str(bundle))
     world.api().create_repo(world.repo)
     world.api().upload_folder(repo_id=world.repo, folder_path=bundle)
+    world.intrude("pytorch_model.bin")  # a model that its author keeps there beside hubkit's
+    assert world.hubkit("verify", world.repo).code == 0
     world.intrude("config.json")
     done = world.hubkit("verify", world.repo)
     assert done.code == 1

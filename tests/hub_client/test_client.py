@@ -158,6 +158,12 @@ def test_an_address_that_is_none(endpoint: str) -> None:
         connect(endpoint, "hf_token_xyz").account()
 
 
+def test_an_address_with_a_password_is_not_taken() -> None:
+    with pytest.raises(UsageError, match="name and a password") as caught:
+        connect("https://me:hunter22@hub.example/x", None)
+    assert "hunter22" not in f"{caught.value.message}{caught.value.hint}"
+
+
 def test_an_id_that_is_none(world: World) -> None:
     with pytest.raises(HubError, match="refused"):
         world.hub().head("a/b/c")

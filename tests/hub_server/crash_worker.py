@@ -90,7 +90,9 @@ async def call(app: HubApp, method: str, target: str, body: bytes = b"") -> int:
 
 def upload(root: Path, data: bytes) -> tuple[str, str, bytes]:
     path = f"/ana/model.git/info/lfs/objects/{oid(data)}"
-    query = Signer(root).query("PUT", "/ana/model", oid(data), len(data))
+    settings = json.loads((root / "repos/models/ana/model.git/hub.json").read_text())
+    bound = f"/ana/model {settings['created_at']}"
+    query = Signer(root).query("PUT", bound, oid(data), len(data))
     return "PUT", f"{path}?{query}", data
 
 
@@ -131,15 +133,16 @@ def make_root(root: Path) -> None:
     root.mkdir()
     app = served(root)
     commit = f"{API}/commit/main"
-    for method, target, body in (
+    for request in (
         ("POST", "/api/repos/create", b'{"name": "model"}'),
         ("POST", commit, ndjson("one", regular("a", "1"), regular("d/a", "2"))),
-        upload(root, LARGE),
+        None,  # an upload, whose link is signed for this repository
         ("POST", f"{API}/branch/dev", b"{}"),
         ("POST", f"{API}/tag/main", b'{"tag": "v1"}'),
         ("POST", f"{commit}?create_pr=1", ndjson("change it", regular("a", "3"))),
         ("POST", f"{API}/discussions", b'{"title": "talk", "description": "first"}'),
     ):
+        method, target, body = request or upload(root, LARGE)
         status = asyncio.run(call(app, method, target, body))
         assert status == 200, (method, target, status)
 

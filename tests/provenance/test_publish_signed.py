@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from hubkit.errors import HubkitError, VerifyError
+from hubkit.errors import HubkitError, UsageError, VerifyError
+from hubkit.executors.local import LocalExecutor
 from hubkit.keys import digest_of_bytes
+from hubkit.pipeline import Silent
 from hubkit.provenance.signature import Trust
+from hubkit.pushing import push_folder, taken_in
 from hubkit.records import Artifact
+from hubkit.runner import Runner
+from hubkit.stage import Context
 from hubkit.stages.push import Pushed, PushInput, plan_push, push_to
 from hubkit.stages.report import record_json
 from hubkit.stages.verify import VerifyInput, verify
@@ -123,28 +130,51 @@ def test_verify_says_who_signed(world: World, make_keys: MakeKeys) -> None:
         checked(Trust(public_key=other.pem))
 
 
-def test_a_folder_with_a_secret_is_not_pushed(world: World) -> None:
-    from hubkit.executors.local import LocalExecutor
-    from hubkit.pipeline import Silent
-    from hubkit.pushing import push_folder
-    from hubkit.runner import Runner
+def _runner(ctx: Context) -> Runner:
+    executor = LocalExecutor(endpoint=ctx.endpoint, token=ctx.token)
+    return Runner(ctx.store, executor, Silent(), ctx.endpoint, ctx.token)
 
+
+def test_a_folder_with_a_secret_is_not_pushed(world: World) -> None:
     token = "hf_" + "aB3dE5gH7j" * 4
     card = FILES["README.md"] + f"\nUse `{token}`.\n".encode()
     bundle = world.bundle(with_sums({**FILES, "README.md": card}))
     with world.ctx() as ctx:
-        run = Runner(
-            ctx.store,
-            LocalExecutor(endpoint=ctx.endpoint, token=ctx.token),
-            Silent(),
-            ctx.endpoint,
-            ctx.token,
-        )
+        run = _runner(ctx)
         with pytest.raises(HubkitError, match=r"README\.md, line 6: Hugging Face tok") as caught:
             push_folder(run, ctx.store.path(bundle), "alice/model")
     assert caught.value.exit_code == 1
     assert token not in f"{caught.value.message}{caught.value.hint}"
     assert world.hub().state("alice/model") is None
+
+
+def test_a_signature_that_no_publication_left_is_not_kept(
+    world: World, bundle: Artifact, keys: Keys
+) -> None:
+    """It may claim anything: here it is the right one, which nobody has listed."""
+    pushed(world, bundle, keys)
+    signature = in_repo(world)["model.sig"]
+    world.hub().api.delete_repo("alice/model")
+    pushed(world, bundle)
+    world.edit("alice/model", "model.sig", signature)
+    again = pushed(world, bundle)
+    assert not again.made_commit
+    signed = pushed(world, bundle, keys)
+    assert signed.made_commit
+    assert in_repo(world)["model.sig"] != signature
+
+
+def test_a_folder_that_is_linked_into_a_bundle_is_looked_at(world: World, tmp_path: Path) -> None:
+    secrets = tmp_path / "elsewhere"
+    secrets.mkdir()
+    (secrets / "id_rsa").write_text("x")
+    with world.ctx() as ctx:
+        folder = tmp_path / "bundle"
+        shutil.copytree(ctx.store.path(world.bundle(with_sums(FILES))), folder)
+        folder.chmod(0o755)
+        (folder / "link").symlink_to(secrets)
+        with pytest.raises(UsageError, match="link/id_rsa differ from SHA256SUMS"):
+            taken_in(_runner(ctx), folder, "alice/model")
 
 
 def test_push_input_knows_nothing_of_a_key_by_default() -> None:

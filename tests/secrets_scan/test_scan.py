@@ -208,3 +208,35 @@ def test_a_clean_folder(tmp_path: Path) -> None:
     refuse_secrets(tmp_path)
     assert scan_bundle(tmp_path) == ()
     assert str(Hit(path="a", where="", kind="k", digest="0" * 64)) == "a: k"
+
+
+def test_a_password_is_not_shown_in_part(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", "https://me:hunter22@example.org/x\n")
+    (hit,) = scan_bundle(tmp_path)
+    with pytest.raises(HubkitError) as caught:
+        refuse_secrets(tmp_path)
+    said = f"{caught.value.message}{caught.value.hint}"
+    assert "(8 characters)" in said
+    assert "hunt" not in said
+    assert hit.digest not in said
+
+
+def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+    write(tmp_path, "a.json", f'{{"token": "{TOKEN}", "token": "x"}}')
+    assert [kind for _, _, kind in scan(tmp_path)] == ["Hugging Face token"]
+
+
+def test_one_letter_of_an_old_encoding_makes_no_binary(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt", b"caf\xe9 https://me:hunter22@example.org/x\n")
+    assert scan(tmp_path) == [("a.txt", "line 1", "password in an address")]
+
+
+def test_names_of_vocabularies_hide_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, "any.model", f"{TOKEN}\n")
+    assert [path for path, _, _ in scan(tmp_path)] == ["any.model"]
+
+
+def test_passwords_in_what_a_model_says_of_itself(tmp_path: Path) -> None:
+    header = json.dumps({"__metadata__": {"from": "postgres://me:hunter22@db/x"}}).encode()
+    write(tmp_path, "m.safetensors", struct.pack("<Q", len(header)) + header)
+    assert [kind for _, _, kind in scan(tmp_path)] == ["password in an address"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hubkit.errors import HubkitError, ModelError, RecipeError, StoreError
+from hubkit.pushing import recorded_private
 from hubkit.recipe_file import load_recipe
 from hubkit.records import (
     Artifact,
@@ -328,6 +329,23 @@ def test_the_base_models_licence_goes_with_it(shop: Workshop) -> None:
 def test_paths_of_this_machine_are_refused(shop: Workshop, name: str, text: str, key: str) -> None:
     with pytest.raises(HubkitError, match=f"{name} names a path of this machine at {key}"):
         shop.run(base=shop.base({**TOKENIZER, name: text}))
+
+
+def test_where_a_tokenizer_was_on_its_makers_machine_is_left_out(shop: Workshop) -> None:
+    said = {"name_or_path": "/home/me/model", "special_tokens_map_file": "/root/.cache/x.json"}
+    text = json.dumps({**said, "tokenizer_file": None, "do_lower_case": True})
+    base = shop.base({**TOKENIZER, "tokenizer_config.json": text})
+    _, root = shop.run(base=base)
+    kept = json.loads((root / "tokenizer_config.json").read_text())
+    assert kept == {"tokenizer_file": None, "do_lower_case": True}
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_bundle_says_whether_its_repository_is_private(shop: Workshop, private: bool) -> None:
+    recipe = shop.given().recipe
+    wanted = recipe.publication.model_copy(update={"private": private})
+    _, root = shop.run(recipe=recipe.model_copy(update={"publication": wanted}))
+    assert recorded_private(root) is private
 
 
 def test_addresses_on_a_hub_and_sentences_are_not_paths_of_this_machine(shop: Workshop) -> None:

@@ -249,11 +249,20 @@ def test_repository_that_moves_is_read_again(world: World, bundle: Artifact, tim
 
 
 def test_repository_that_moves_onto_our_files(world: World, bundle: Artifact) -> None:
-    done = pushed_while(world, world.given(bundle), Mover(world, 1, "config.json"))
+    done = pushed_while(world, world.given(bundle), Mover(world, 1, "README.md"))
     assert done.made_commit
     assert in_repo(world) == with_sums(FILES)
-    config = next(c for c in done.changes if c.path == "config.json")
-    assert (config.action, config.was_bytes) == ("change", 1)
+    card = next(c for c in done.changes if c.path == "README.md")
+    assert (card.action, card.was_bytes) == ("change", 1)
+
+
+def test_what_its_author_has_there_is_not_replaced(world: World, bundle: Artifact) -> None:
+    world.hub().create_repo("alice/model", private=False)
+    world.edit("alice/model", "config.json", b"the author's own")
+    with pytest.raises(HubError, match=r"not made by hubkit, and holds config.json.*nothing was p"):
+        pushed(world, world.given(bundle))
+    assert TITLE not in world.titles()
+    assert in_repo(world)["config.json"] == b"the author's own"
 
 
 def test_repository_that_never_rests(world: World, bundle: Artifact) -> None:

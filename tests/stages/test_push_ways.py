@@ -293,7 +293,7 @@ def test_limits_are_of_what_changes(world: World, old: Artifact) -> None:
 def test_a_plan_says_what_is_to_be_sent(world: World, old: Artifact) -> None:
     """What lies on the Hub under another name or on another branch is not sent again."""
     pushed(world, world.given(old, branch="old"))
-    world.edit(REPO, "config.json", b"the author's own")
+    world.edit(REPO, "README.md", b"the author's own")
     moved = {**FILES, "weights/model.onnx": FILES["model.onnx"], "pytorch_model.bin": b"n" * 9000}
     bundle = world.bundle(with_sums(moved))
     world.switch.heal()
@@ -302,9 +302,12 @@ def test_a_plan_says_what_is_to_be_sent(world: World, old: Artifact) -> None:
     small = sum(f.size_bytes for f in bundle.files if "model" not in f.path)
     assert plan.send_bytes == small + 9000
     assert plan.put_bytes == plan.send_bytes + 2 * len(FILES["model.onnx"])
-    assert [c.path for c in plan.changes if c.foreign] == ["config.json"]
-    changed = next(c for c in plan.changes if c.path == "config.json")
-    assert (changed.action, changed.size_bytes, changed.was_bytes) == ("change", 2, 16)
+    assert [c.path for c in plan.changes if c.foreign] == ["README.md"]
+    changed = next(c for c in plan.changes if c.path == "README.md")
+    assert (changed.action, changed.size_bytes, changed.was_bytes) == (
+        *("change", len(FILES["README.md"])),
+        16,
+    )
     asked = {path for method, path in world.switch.seen if method != "GET"}
     assert asked == {f"/{REPO}.git/info/lfs/objects/batch"}
     assert len(world.titles()) == 2

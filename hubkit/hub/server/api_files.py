@@ -13,6 +13,7 @@ from hubkit.hub.server.attributes import goes_to_lfs, lfs_patterns
 from hubkit.hub.server.call import Call, Route, admit, answer, is_mirror
 from hubkit.hub.server.commits import Done, commit
 from hubkit.hub.server.discussions import (
+    MOST_TEXT,
     Discussion,
     comment_event,
     commit_event,
@@ -20,6 +21,7 @@ from hubkit.hub.server.discussions import (
     next_num,
     save,
 )
+from hubkit.hub.server.ignoring import Ignored
 from hubkit.hub.server.info import commit_json, entry_json
 from hubkit.hub.server.names import branch_ref, checked_path
 from hubkit.hub.server.problems import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from hubkit.hub.server.git import GitRepo
 
 _PAGE, _EXPANDED_PAGE, _COMMITS_PAGE = 1000, 50, 50
+_MOST_EXPANDED = 100
 
 
 def next_page(call: Call, cursor: int) -> dict[str, str]:
@@ -81,8 +84,10 @@ def paths_info(call: Call) -> Response:
     paths = [paths] if isinstance(paths, str) else paths
     if not isinstance(paths, list) or len(paths) > 10_000:
         raise bad_request("paths must be a list of at most 10000 paths")
+    if expand and len(paths) > _MOST_EXPANDED:
+        raise bad_request(f"At most {_MOST_EXPANDED} paths can be expanded at a time")
     with call.repository.git() as git:
-        head = call.commit(git, call.revision_and_path()[0])
+        head = call.commit(git, _revision_alone(call))
         # The root itself is asked for as "".
         names = ["" if path == "" else checked_path(path) for path in paths]
         entries = [entry for path in names if (entry := git.entry(head, path)) is not None]
@@ -91,6 +96,14 @@ def paths_info(call: Call) -> Response:
         files = files_of(call)
         xet_hash = files.described if call.hub.prefers_xet else files.hash_of
         return answer([entry_json(git, e, last.get(e.path), xet_hash) for e in entries])
+
+
+def _revision_alone(call: Call) -> str:
+    """The revision at the end of the path; 404 if more follows it."""
+    revision, more = call.revision_and_path()
+    if more:
+        raise revision_not_found(f"{revision}/{more}")
+    return revision
 
 
 def _write_ref(call: Call, git: GitRepo, revision: str, *, create_pr: bool) -> str:
@@ -120,13 +133,13 @@ def preupload(call: Call) -> Response:
     files = data.get("files")
     if not isinstance(files, list) or len(files) > 1000:
         raise bad_request("files must be a list of at most 1000 files")
-    revision = call.revision_and_path()[0]
+    revision = _revision_alone(call)
     found = []
     with call.repository.git() as git:
         ref = _write_ref(call, git, revision, create_pr=call.flag("create_pr"))
         head = call.commit(git, ref)
         patterns = lfs_patterns(_text_at(git, head, ".gitattributes"))
-        ignored = _ignored(data.get("gitIgnore") or _text_at(git, head, ".gitignore"))
+        ignored = Ignored(data.get("gitIgnore") or _text_at(git, head, ".gitignore"))
         for file in files:
             if not isinstance(file, dict):
                 raise bad_request("A file is {path, size, sample}")
@@ -170,35 +183,18 @@ def _text_at(git: GitRepo, head: str, path: str) -> str:
     return git.blob(entry.oid).decode("utf-8", "replace")
 
 
-class _ignored:
-    """Whether a `.gitignore`'s text ignores a path."""
-
-    def __init__(self, text: object) -> None:
-        from dulwich.ignore import IgnoreFilter
-
-        lines = text.encode().splitlines() if isinstance(text, str) else []
-        kept = [line for line in lines if line.strip() and not line.startswith(b"#")]
-        self._filter = IgnoreFilter(kept)
-
-    def __call__(self, path: str) -> bool:
-        parts = path.split("/")
-        # An ignored folder ignores everything below it.
-        below = ("/".join(parts[:n]) + "/" for n in range(1, len(parts)))
-        return any(self._filter.is_ignored(p) is True for p in (*below, path))
-
-
 def commits(call: Call) -> Response:
     """GET …/commits/{rev}, 50 a page"""
     limit = max(1, call.number("limit", _COMMITS_PAGE, most=1000))
     start = call.number("cursor", call.number("p", 0, most=10**6) * limit, most=10**9)
     formatted = "formatted" in call.values("expand")
     with call.repository.git() as git:
-        head = call.commit(git, call.revision_and_path()[0])
-        history = list(git.history(head))
-        page = history[start : start + limit]
+        head = call.commit(git, _revision_alone(call))
+        total = git.count(head)
+        page = islice(git.history(head), start, start + limit) if start < total else ()
         found = [commit_json(item, formatted=formatted) for item in page]
-    headers = {"X-Total-Count": str(len(history))}
-    if start + limit < len(history):
+    headers = {"X-Total-Count": str(total)}
+    if start + limit < total:
         headers |= next_page(call, start + limit)
     return answer(found, headers=headers)
 
@@ -214,7 +210,7 @@ def _commit_base(call: Call) -> str:
 
 def make_commit(call: Call) -> Response:
     """POST …/commit/{rev}[?create_pr=1], NDJSON"""
-    repository, revision = call.repository, call.revision_and_path()[0]
+    repository, revision = call.repository, _revision_alone(call)
     create_pr = call.flag("create_pr")
     assert call.spool is not None
     url = call.base + repository.id.url_path
@@ -260,15 +256,17 @@ def _save_with_commit(call: Call, found: Discussion, done: Done) -> None:
 
 def super_squash(call: Call) -> Response:
     """POST …/super-squash/{branch}: one commit with the branch's files and no history"""
-    branch = call.revision_and_path()[0]
+    branch = _revision_alone(call)
     special = branch.startswith(("refs/pr/", "refs/convert/"))
     ref = branch if special else f"refs/heads/{branch}"
-    message = call.json().get("message") or f"Super-squash branch '{branch}'"
+    message = str(call.json().get("message") or f"Super-squash branch '{branch}'")
+    if len(message) > MOST_TEXT:
+        raise bad_request(f"A message has at most {MOST_TEXT} characters")
     with call.repository.lock, call.repository.git() as git:
         head = git.ref(ref)
         if head is None:
             raise revision_not_found(branch)
-        made = git.write_commit(git.commit(head).tree.decode(), [], call.author, str(message))
+        made = git.write_commit(git.commit(head).tree.decode(), [], call.author, message)
         if not git.move_ref(ref, head, made):
             raise conflict("The branch has moved; try again")
     return answer({"commitId": made})

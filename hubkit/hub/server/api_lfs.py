@@ -5,6 +5,7 @@ Protocol: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from hubkit.hub.server import lfs_multipart
 from hubkit.hub.server.call import Call, Route, admit, answer
-from hubkit.hub.server.lfs import Upload, checked_oid
+from hubkit.hub.server.lfs import LINK_LIFE_S, Upload, checked_oid, is_oid
 from hubkit.hub.server.problems import bad_request, entry_not_found, forbidden
 from hubkit.hub.server.receiving import pour
 
@@ -21,16 +22,30 @@ if TYPE_CHECKING:
 
     from hubkit.hub.server.repos import Repository
 
+_DOWNLOAD_LIFE_S = 3600
 _MIME = "application/vnd.git-lfs+json"
 MOST_OBJECTS = 1000
 
 
 def object_url(call: Call, method: str, oid: str, size_bytes: int, *, name: str = "") -> str:
-    """A signed link to an object, good for one method and a day."""
+    """A signed link to an object, good for one method; see `allow_link`."""
     path = call.repository.id.url_path
-    query = call.hub.signer.query(method, path, oid, size_bytes)
+    query = call.hub.signer.query(method, _bound(call.repository, method), oid, size_bytes)
     more = f"&{name}" if name else ""
     return f"{call.base}{path}.git/info/lfs/objects/{oid}?{query}{more}"
+
+
+def _bound(repository: Repository, method: str) -> str:
+    """What a link is signed for: this repository and no later one of its name, and to download as
+    open as it is now."""
+    settings, path = repository.settings, repository.id.url_path
+    bound = f"{path} {settings.created_at}"
+    return bound if method == "PUT" else f"{bound} {settings.private} {settings.gated}"
+
+
+def _is_fresh(method: str, expires: str) -> bool:
+    # The signer gives every link a day; who downloads asks for another one at will.
+    return method == "PUT" or int(expires) - LINK_LIFE_S > time.time() - _DOWNLOAD_LIFE_S
 
 
 def _wanted(data: dict[str, object]) -> list[tuple[str, int]]:
@@ -110,10 +125,15 @@ def verify(call: Call) -> Response:
 
 
 def allow_link(call: Call, repository: Repository, oid: str) -> int:
-    """The size a signed link names, or 403; downloads may also be signed in."""
+    """The size a signed link names, or 403: an upload's is good for a day, a download's for an hour
+    or for who is signed in; 401 or 404 to who does not see the repository."""
     query = {key: values[-1] for key, values in call.query.items()}
-    if call.hub.signer.allows(call.method, repository.id.url_path, oid, query):
+    bound = _bound(repository, call.method)
+    # What is no digest was signed by nobody, and may be text that cannot even be hashed.
+    allowed = is_oid(oid) and call.hub.signer.allows(call.method, bound, oid, query)
+    if allowed and _is_fresh(call.method, query["expires"]):
         return int(query["size"])
+    admit(call.user, repository, "see")
     if call.method == "PUT":
         raise forbidden("The upload link is not valid or too old")
     admit(call.user, repository, "files")
@@ -122,8 +142,9 @@ def allow_link(call: Call, repository: Repository, oid: str) -> int:
 
 async def put_object(call: Call, request: Request) -> Response:
     """PUT {id}.git/info/lfs/objects/{oid}: streamed to disk in blocks, in constant memory."""
-    oid = checked_oid(call.rest[-1])
-    size = allow_link(call, call.repository, oid)
+    oid = call.rest[-1]
+    size = await run_in_threadpool(allow_link, call, call.repository, oid)
+    checked_oid(oid)
     length = request.headers.get("content-length")
     if length is not None and length != str(size):
         raise bad_request(f"LFS object has {length} bytes and not {size}")

@@ -53,6 +53,8 @@ def create_branch(call: Call) -> Response:
     start = call.json().get("startingPoint") or "main"
     with call.repository.lock, call.repository.git() as git:
         target = call.commit(git, str(start))
+        if ref.startswith("refs/origin/") and git.has(ref.removeprefix("refs/origin/")):
+            raise conflict(f"{ref} is the id of what is here already")
         _point_new_ref(git, ref, target)
     return answer({})
 
@@ -116,8 +118,19 @@ def _event(event: discussions.Event) -> dict[str, object]:
     }
 
 
+def _everything(call: Call, start: int) -> Response:
+    """A page of all discussions, of which only those shown are read."""
+    nums = discussions.numbers(call.repository)
+    shown = [discussions.load(call.repository, num) for num in nums[start : start + 50]]
+    page = [_summary(call.repository, found) for found in shown]
+    return answer({"discussions": page, "count": len(nums), "start": start})
+
+
 def list_discussions(call: Call) -> Response:
     """GET …/discussions?type&status&author&p"""
+    start = call.number("p", 0, most=10**6) * 50
+    if not any(call.text(name) for name in ("type", "status", "author")):
+        return _everything(call, start)
     found = discussions.load_all(call.repository)
     if (kind := call.text("type")) not in ("", "all"):
         found = [d for d in found if d.is_pull_request == (kind == "pull_request")]
@@ -127,7 +140,6 @@ def list_discussions(call: Call) -> Response:
             found = [d for d in found if (d.status in ("open", "draft")) == is_open]
     if author := call.text("author"):
         found = [d for d in found if d.author == author]
-    start = call.number("p", 0, most=10**6) * 50
     page = [_summary(call.repository, d) for d in found[start : start + 50]]
     return answer({"discussions": page, "count": len(found), "start": start})
 
@@ -153,7 +165,16 @@ def _num(call: Call) -> int:
     return int(text)
 
 
+def _check_length(call: Call, *lengths: int) -> None:
+    if len(call.rest) not in lengths:
+        raise Problem(404, "Not found")
+
+
 def _changes_of(call: Call, found: discussions.Discussion) -> dict[str, object]:
+    try:
+        admit(call.user, call.repository, "files")
+    except Problem:  # of a gated repository: the diff would tell what the files hold
+        return {"filesWithConflicts": [], "diff": ""}
     with call.repository.git() as git:
         ours, theirs = git.ref("refs/heads/main"), git.ref(found.ref)
         if found.merge_commit is not None:
@@ -166,6 +187,7 @@ def _changes_of(call: Call, found: discussions.Discussion) -> dict[str, object]:
 
 def discussion(call: Call) -> Response:
     """GET …/discussions/{num}"""
+    _check_length(call, 2)
     found = discussions.load(call.repository, _num(call))
     details = _summary(call.repository, found)
     details["events"] = [_event(event) for event in found.events]
@@ -178,9 +200,7 @@ def discussion(call: Call) -> Response:
 
 
 def _comment_text(text: object) -> str | None:
-    if text is not None and (not isinstance(text, str) or len(text) > 65536):
-        raise bad_request("A comment is text of at most 65536 characters")
-    return text
+    return discussions.checked_text(text, "comment")
 
 
 def _change_comment(call: Call, num: int, comment: str, how: str) -> Response:
@@ -211,6 +231,7 @@ def change_discussion(call: Call) -> Response:
     """POST …/discussions/{num}/merge, /status, /comment, /title"""
     num, what, data = _num(call), call.segment(2), call.json()
     repository, author = call.repository, call.author
+    _check_length(call, 3, *([5] if what == "comment" else []))
     if what == "merge":
         admit(call.user, repository, "own")
         discussions.merge(repository, num, author)

@@ -77,8 +77,8 @@ def _own_namespace(call: Call, repo_id: RepoId) -> None:
     namespace = repo_id.namespace
     if not user.owns(namespace) or not user.may("repo.write", repo_id.type, namespace):
         raise forbidden(
-            f"You don't have the rights to create a {repo_id.type} under the namespace "
-            f'"{repo_id.namespace}"'
+            f"You don't have the rights to create, move or delete a {repo_id.type} under the "
+            f'namespace "{repo_id.namespace}"'
         )
 
 
@@ -132,7 +132,10 @@ def _mine(call: Call, repo_id: RepoId) -> Repository:
 def delete(call: Call) -> Response:
     """DELETE /api/repos/delete"""
     require_writer(call.user)
-    call.hub.store.delete(_mine(call, _named(call, call.json())))
+    found = _mine(call, _named(call, call.json()))
+    # A token of this one repository writes its content; names are the namespace's.
+    _own_namespace(call, found.id)
+    call.hub.store.delete(found)
     return answer({})
 
 
@@ -141,6 +144,7 @@ def move(call: Call) -> Response:
     data = call.json()
     require_writer(call.user)
     source = _mine(call, repo_id_of(data.get("type"), data.get("fromRepo")))
+    _own_namespace(call, source.id)
     target = repo_id_of(data.get("type"), data.get("toRepo"))
     _own_namespace(call, target)
     call.hub.store.move(source, target)

@@ -102,8 +102,8 @@ def resolve(call: Call) -> Response:
 
 def lfs_object(call: Call) -> Response:
     """GET or HEAD {id}.git/info/lfs/objects/{oid}, the target of resolve and of git-lfs"""
+    allow_link(call, call.repository, call.rest[-1])
     oid = checked_oid(call.rest[-1])
-    allow_link(call, call.repository, oid)
     size = call.repository.lfs.size_bytes(oid)
     if size is None:
         raise entry_not_found("The object is not there")

@@ -55,6 +55,9 @@ _API = {
 }
 _PLAIN = {**api_resolve.ROUTES, **page.ROUTES, **api_access.PLAIN}
 _GIT = {**api_lfs.ROUTES, **git_http.ROUTES}
+_GIT_FIRST = ("info", "git-upload-pack", "git-receive-pack")
+# What their paths end with.
+_LAST = ("refs", "settings", "auth-check")
 
 
 class HubApp:
@@ -151,7 +154,7 @@ class HubApp:
                 await run_in_threadpool(send_on, call, repo_id, path)
         signed = signed_links.handler(call, method) if git_path else None
         if signed is None and xet_api.is_storage(segments):
-            signed = xet_api.storage
+            signed = signed_links.unseen(xet_api.storage)
         if signed is not None:
             # A signed link or token stands for the sign-in, so only existence is checked here.
             if call.found is None:
@@ -181,6 +184,8 @@ class HubApp:
             action = call.rest[0] if call.rest else ""
             if action == "discussions" and len(call.rest) > 1:
                 action = "discussions/"
+            if action in _LAST and any(call.rest[1:]):
+                return repo_id, None
             return repo_id, _API.get((method, action))
         if len(segments) == 1 or segments[0] in ("login", "healthz"):
             return None, page.TOP.get((method, segments[0]))
@@ -193,7 +198,7 @@ class HubApp:
         if len(names) == 2 and names[1].endswith(".git"):
             name = names[1][: -len(".git")]
             return _repo_id(kind, (names[0], name)), _GIT.get((method, "/".join(call.rest)))
-        if call.rest and call.rest[0] in ("info", "git-upload-pack", "git-receive-pack"):
+        if call.rest and call.rest[0] in _GIT_FIRST:
             return _repo_id(kind, names), _GIT.get((method, "/".join(call.rest)))
         action = call.rest[0] if call.rest else ""
         return _repo_id(kind, names), _PLAIN.get((method, action))
@@ -244,7 +249,14 @@ def _query(text: bytes) -> dict[str, list[str]]:
 
 
 def _is_git(path: str) -> bool:
-    return ".git/" in path or path.endswith(("/info/refs", "/git-upload-pack"))
+    """Whether a path goes to git's handlers or to LFS objects, as `_route` sends it there."""
+    segments = [unquote(part, errors="surrogateescape") for part in path.split("/")[1:]]
+    # A browser sends Basic unasked: what only looks like git's must not have it taken.
+    if segments[:1] == ["api"]:
+        return False
+    start = 1 if segments[:1] and segments[0] in REPO_TYPES else 0
+    name, rest = segments[start + 1 : start + 2], segments[start + 2 :]
+    return bool(rest) and (name[0].endswith(".git") or rest[0] in _GIT_FIRST)
 
 
 def _is_browser(request: Request, path: str) -> bool:

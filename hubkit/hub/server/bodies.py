@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 
 from hubkit.hub.server.disk import need_room
-from hubkit.hub.server.problems import bad_request, busy, too_large
+from hubkit.hub.server.problems import bad_request, busy, too_large, unauthorized
 from hubkit.hub.server.receiving import pour
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     from hubkit.hub.server.call import Call
     from hubkit.hub.server.limits import Limits
+
+# Anybody may call these, so nobody has been asked who they are when the body comes.
+_FOR_USERS = ("/api/repos/create", "/api/repos/move", "/api/repos/delete")
+_FOR_ANYBODY = "/api/validate-yaml"
+_ANYBODYS_BYTES = 2 << 20
 
 
 class Bodies:
@@ -36,8 +41,8 @@ class Bodies:
     @asynccontextmanager
     async def held(self, request: Request) -> AsyncIterator[bytes]:
         """A small body in memory; 413 if it is not small, 503 if too many are held already."""
-        most, data = self._limits.json_bytes, bytearray()
-        if _length(request) > most:
+        most, data = _most_held(request, self._limits), bytearray()
+        if length_of(request) > most:
             raise too_large(f"The body is limited to {most} bytes")
         counted = 0
         try:
@@ -56,7 +61,7 @@ class Bodies:
     @asynccontextmanager
     async def spooled(self, request: Request) -> AsyncIterator[Path]:
         """A large body in a file; 413 if it is too large, 507 if the disk has no room for it."""
-        most, length, size = self._limits.commit_bytes, _length(request), 0
+        most, length, size = self._limits.commit_bytes, length_of(request), 0
         if length > most:
             raise too_large(f"A commit's body is limited to {most} bytes")
         need_room(self._temporary, length)
@@ -75,7 +80,8 @@ class Bodies:
             await run_in_threadpool(stream.close)
             yield spool
         finally:
-            stream.close()
+            with suppress(OSError):  # a full disk
+                stream.close()
             spool.unlink(missing_ok=True)
 
     async def commit(self, handler: Callable[[Call], Response], call: Call) -> Response:
@@ -96,7 +102,19 @@ def parsed_json(data: bytes | str) -> object:
     return value
 
 
-def _length(request: Request) -> int:
+def _most_held(request: Request, limits: Limits) -> int:
+    """How long a body in memory may be; 401 if nobody is signed in and somebody must be."""
+    # A token that is no good has been refused already.
+    if "authorization" in request.headers:
+        return limits.json_bytes
+    if request.scope["path"] in _FOR_USERS:
+        raise unauthorized()
+    is_open = request.scope["path"] == _FOR_ANYBODY
+    return min(limits.json_bytes, _ANYBODYS_BYTES) if is_open else limits.json_bytes
+
+
+def length_of(request: Request) -> int:
+    """The length that a body is said to have, 0 if none is said; 400 for what is no number."""
     text = request.headers.get("content-length", "0")
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise bad_request("Content-Length must be a whole number")

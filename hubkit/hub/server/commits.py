@@ -11,6 +11,7 @@ from hubkit.hub.server.attributes import LFS_OVER_BYTES
 from hubkit.hub.server.blobs import pointer_bytes
 from hubkit.hub.server.bodies import parsed_json
 from hubkit.hub.server.cards import parse_card
+from hubkit.hub.server.discussions import MOST_TEXT, MOST_TITLE
 from hubkit.hub.server.git import GitRepo
 from hubkit.hub.server.lfs import checked_oid
 from hubkit.hub.server.names import checked_path
@@ -77,6 +78,10 @@ def _header(value: dict[str, object]) -> Header:
     parent = value.get("parentCommit")
     if not isinstance(summary, str) or not summary.strip() or not isinstance(description, str):
         raise bad_request("A commit needs a summary")
+    if len(summary) > MOST_TITLE or len(description) > MOST_TEXT:
+        raise bad_request(
+            f"A summary has at most {MOST_TITLE} characters, a description {MOST_TEXT}"
+        )
     if parent is not None and not isinstance(parent, str):
         raise bad_request("parentCommit must be a commit id")
     return Header(summary, description, parent)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hubkit.hub.server.git import GitRepo
     from hubkit.hub.server.repos import Repository
 
+MOST_TITLE = 4096
+MOST_TEXT = 65_536
 Status = Literal["draft", "open", "closed", "merged"]
 
 
@@ -101,8 +103,12 @@ def load(repository: Repository, num: int) -> Discussion:
 
 def load_all(repository: Repository) -> list[Discussion]:
     """All discussions, newest first."""
-    nums = sorted((int(p.stem) for p in _folder(repository).glob("[0-9]*.json")), reverse=True)
-    return [load(repository, num) for num in nums]
+    return [load(repository, num) for num in numbers(repository)]
+
+
+def numbers(repository: Repository) -> list[int]:
+    """The numbers of all discussions, newest first."""
+    return sorted((int(p.stem) for p in _folder(repository).glob("[0-9]*.json")), reverse=True)
 
 
 def save(repository: Repository, discussion: Discussion) -> None:
@@ -119,14 +125,20 @@ def next_num(repository: Repository, git: GitRepo) -> int:
     return max([0, *refs, *files]) + 1
 
 
+def checked_text(text: object, what: str) -> str | None:
+    """What somebody says, if anything; 400 for what is no text or too long."""
+    if text is not None and (not isinstance(text, str) or len(text) > MOST_TEXT):
+        raise bad_request(f"A {what} is text of at most {MOST_TEXT} characters")
+    return text
+
+
 def open_discussion(
     repository: Repository, author: str, title: object, description: object, *, pull_request: bool
 ) -> Discussion:
     """Open a discussion, or a draft pull request that starts at main's head."""
     if not isinstance(title, str) or not 3 <= len(title.strip()) <= 200:
         raise bad_request("A title has 3 to 200 characters")
-    if description is not None and not isinstance(description, str):
-        raise bad_request("A description is text")
+    description = checked_text(description, "description")
     with repository.lock, repository.git() as git:
         num = next_num(repository, git)
         if pull_request:

@@ -30,6 +30,7 @@ _NEVER = (".gitattributes", ".gitignore", "README.md", "LICENSE")
 # and with GET, and once for each part of a library.
 _ONE_DOWNLOAD_S = 300.0
 _REMEMBERED = 20_000
+_AGENT_CHARACTERS = 100
 
 
 class _Recent:
@@ -78,7 +79,8 @@ def count_download(call: Call, git: GitRepo, commit: str, path: str) -> None:
         return
     folder = call.repository.path / "downloads"
     name = call.user.name if call.user is not None else ""
-    who = (str(folder), call.headers.get("x-peer", ""), call.headers.get("user-agent", ""), name)
+    agent = call.headers.get("user-agent", "")[:_AGENT_CHARACTERS]
+    who = (str(folder), call.headers.get("x-peer", ""), agent, name)
     if not _recent.is_new(who, time.monotonic()):
         return
     day = datetime.now(timezone.utc).date().isoformat()

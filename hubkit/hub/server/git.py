@@ -37,7 +37,10 @@ class Entry:
 
 # Blobs never change, so what is known of one by its id holds in every repository.
 _known: dict[str, FileInfo] = {}
+_counts: dict[str, int] = {}  # a commit, whose id says what is before it -> its history's length
 _KNOWN_LIMIT = 100_000
+# A longer history leaves its oldest files without their last commit.
+_LONGEST_WALK = 500
 
 
 class GitRepo:
@@ -97,8 +100,11 @@ class GitRepo:
         if revision == "HEAD":
             revision = "main"
         tries = [f"refs/heads/{revision}", f"refs/tags/{revision}"]
-        if len(revision) == 40:  # of a mirrored commit, where it comes from
-            tries.append(f"refs/origin/{revision}")
+        if len(revision) == 40:
+            # What is pinned to a commit that is here gets that one, whatever refs are made.
+            if _SHA.fullmatch(revision) and (own := self._peeled(ObjectID(revision.encode()))):
+                return own
+            tries.append(f"refs/origin/{revision}")  # of a mirrored commit, where it comes from
         if revision.startswith("refs/"):
             tries.insert(0, revision)
         for name in tries:
@@ -126,6 +132,20 @@ class GitRepo:
         if not isinstance(found, Commit):
             raise NotCommitError(commit.encode())
         return found
+
+    def has(self, oid: str) -> bool:
+        """Whether an object of this 40-digit id is here."""
+        return ObjectID(oid.encode()) in self.store
+
+    def count(self, commit: str) -> int:
+        """How many commits `history` gives."""
+        known = _counts.get(commit)
+        if known is None:
+            known = sum(1 for _ in self.history(commit))
+            if len(_counts) >= _KNOWN_LIMIT:
+                _counts.clear()
+            _counts[commit] = known
+        return known
 
     def history(self, commit: str) -> Iterator[Commit]:
         """A commit and those before it, newest first."""
@@ -200,18 +220,18 @@ class GitRepo:
         return known
 
     def last_commits(self, commit: str, entries: Iterable[Entry]) -> dict[str, Commit]:
-        """Path -> the newest commit that changed it, following first parents."""
+        """Path -> the newest commit that changed it, following first parents so far as we go."""
         wanted = {entry.path: entry.oid for entry in entries}
         found: dict[str, Commit] = {}
         here = self.commit(commit)
-        while wanted:
+        for _ in range(_LONGEST_WALK):
             parent = here.parents[0].decode() if here.parents else None
             for path, oid in list(wanted.items()):
                 before = self.entry(parent, path) if parent else None
                 if before is None or before.oid != oid:
                     found[path] = here
                     del wanted[path]
-            if parent is None:
+            if parent is None or not wanted:
                 break
             here = self.commit(parent)
         return found

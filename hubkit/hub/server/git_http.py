@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING
 
 from dulwich.errors import GitProtocolError
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from hubkit.hub.server.call import Call, Route
 from hubkit.hub.server.problems import bad_request, forbidden
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dulwich.server import UploadPackHandler
 
     from hubkit.hub.server.git import GitRepo
 
 _SERVICE = "git-upload-pack"
+_HELD_BYTES = 8 << 20
+_BLOCK_BYTES = 1 << 20
 
 
-def _handler(git: GitRepo, sent: bytes, *, advertise: bool) -> tuple[UploadPackHandler, BytesIO]:
+def _handler(git: GitRepo, sent: bytes, out: IO[bytes], *, advertise: bool) -> UploadPackHandler:
     from dulwich.protocol import ReceivableProtocol
     from dulwich.server import DictBackend, UploadPackHandler
 
-    out = BytesIO()
     protocol = ReceivableProtocol(BytesIO(sent).read, out.write)
     backend = DictBackend({"/": git.dulwich})
-    made = UploadPackHandler(backend, ["/"], protocol, stateless_rpc=True, advertise_refs=advertise)
-    return made, out
+    return UploadPackHandler(backend, ["/"], protocol, stateless_rpc=True, advertise_refs=advertise)
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    with stream:
+        while data := stream.read(_BLOCK_BYTES):
+            yield data
 
 
 def info_refs(call: Call) -> Response:
@@ -36,8 +45,9 @@ def info_refs(call: Call) -> Response:
         raise forbidden("This Hub takes commits through its API, not through git push")
     if call.text("service") != _SERVICE:
         raise bad_request("Only git's smart protocol is spoken")
+    out = BytesIO()
     with call.repository.git() as git:
-        handler, out = _handler(git, b"", advertise=True)
+        handler = _handler(git, b"", out, advertise=True)
         handler.proto.write_pkt_line(f"# service={_SERVICE}\n".encode())
         handler.proto.write_pkt_line(None)
         handler.handle()
@@ -61,17 +71,21 @@ def upload_pack(call: Call) -> Response:
             raise bad_request("The request is not gzip, as it says") from None
         if unpacker.unconsumed_tail:
             raise bad_request("The request is too large")
+    # A pack may be as large as all of the repository.
+    folder = str(call.hub.store.temporary)
+    out = SpooledTemporaryFile(_HELD_BYTES, dir=folder)  # noqa: SIM115  `_blocks` closes it
     with call.repository.git() as git:
-        handler, out = _handler(git, sent, advertise=False)
         try:
-            handler.handle()
+            _handler(git, sent, out, advertise=False).handle()
         except (GitProtocolError, AssertionError, ValueError) as error:
             # The last two are how dulwich meets commands and ids that are none.
             raise bad_request(f"git-upload-pack cannot answer this: {error}") from None
-    return Response(
-        out.getvalue(),
+    size = out.tell()
+    out.seek(0)
+    return StreamingResponse(
+        _blocks(out),
         media_type=f"application/x-{_SERVICE}-result",
-        headers={"Cache-Control": "no-cache"},
+        headers={"Cache-Control": "no-cache", "Content-Length": str(size)},
     )
 
 

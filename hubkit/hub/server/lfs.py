@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from hubkit.hub.server.disk import need_room, sync_folder, write_atomic
 from hubkit.hub.server.hashing import HashedFile
-from hubkit.hub.server.problems import Problem, bad_request
+from hubkit.hub.server.problems import Problem, bad_request, repo_not_found
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -25,19 +26,32 @@ LINK_LIFE_S = 24 * 3600
 _OID = re.compile(r"[0-9a-f]{64}")
 
 
+def is_oid(text: str) -> bool:
+    """Whether a text is a SHA-256 in lower-case hex."""
+    return _OID.fullmatch(text) is not None
+
+
 def checked_oid(oid: object) -> str:
     """A SHA-256 in lower-case hex; 400 for anything else."""
-    if not isinstance(oid, str) or not _OID.fullmatch(oid):
+    if not isinstance(oid, str) or not is_oid(oid):
         raise bad_request(f"Invalid LFS oid: {oid!r}")
     return oid
+
+
+def need_repository(folder: Path) -> None:
+    """404 for a repository that was deleted or moved meanwhile; hold its lock, and go on to make
+    its folders only under the same lock."""
+    if not (folder / "hub.json").is_file():
+        raise repo_not_found(anonymous=False)
 
 
 class LfsStore:
     """The LFS objects of one repository."""
 
-    def __init__(self, repository: Path, temporary: Path) -> None:
+    def __init__(self, repository: Path, temporary: Path, lock: threading.RLock) -> None:
+        self._repository = repository
         self._folder = repository / "lfs" / "objects"
-        self._temporary = temporary
+        self._temporary, self._lock = temporary, lock
 
     def path(self, oid: str) -> Path:
         """Where an object is or would be."""
@@ -68,23 +82,34 @@ class LfsStore:
         path = self.path(oid)
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        with self.to_keep(oid), contextlib.suppress(FileExistsError):
             # Objects are never written to, only replaced and removed.
             path.hardlink_to(source)
-        for folder in (path.parent, path.parents[1], path.parents[2]):
-            sync_folder(folder)
+
+    @contextlib.contextmanager
+    def to_keep(self, oid: str) -> Iterator[Path]:
+        """Where to put an object, durable afterwards; 404 if the repository has gone."""
+        path = self.path(oid)
+        with self._lock:
+            need_repository(self._repository)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+        try:
+            for folder in (path.parent, path.parents[1], path.parents[2]):
+                sync_folder(folder)
+        except FileNotFoundError:
+            raise repo_not_found(anonymous=False) from None
 
     def receive(self, oid: str, size_bytes: int) -> Upload:
         """Start storing an object of this digest and size."""
-        return Upload(self.path(oid), self._temporary, oid, size_bytes)
+        return Upload(self, self._temporary, oid, size_bytes)
 
 
 class Upload:
     """One object on its way in: hashed while it is written, kept only if digest and size agree."""
 
-    def __init__(self, path: Path, temporary: Path, oid: str, size_bytes: int) -> None:
-        self._path, self._oid, self._size = path, oid, size_bytes
+    def __init__(self, store: LfsStore, temporary: Path, oid: str, size_bytes: int) -> None:
+        self._store, self._oid, self._size = store, oid, size_bytes
         need_room(temporary, size_bytes)
         self._part = temporary / f"lfs-{secrets.token_hex(8)}"
         self._file = HashedFile(self._part)
@@ -106,14 +131,14 @@ class Upload:
             raise bad_request(f"LFS object's sha256 is {found} and not {self._oid}")
         self._file.sync()
         self._file.close()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._part.replace(self._path)
-        for folder in (self._path.parent, self._path.parents[1], self._path.parents[2]):
-            sync_folder(folder)
+        with self._store.to_keep(self._oid) as path:
+            self._part.replace(path)
 
     def abandon(self) -> None:
         """Drop what was received; harmless after `finish`."""
-        self._file.close()
+        # On a full disk closing fails too, and what takes the room must still go.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -72,6 +73,9 @@ async def put_part(call: Call, request: Request) -> Response:
     """PUT {id}.git/info/lfs/objects/{oid}/{part}: its ETag is its SHA-256"""
     oid, number = checked_oid(call.rest[3]), call.rest[4]
     size = _size(call, "PUT", f"{oid}/{number}")
+    length = request.headers.get("content-length")
+    if length is not None and length != str(size):
+        raise bad_request(f"The part has {length} bytes and not {size}")
     folder = _folder(call, oid)
     need_room(call.hub.store.temporary, size)
     part = call.hub.store.temporary / f"part-{secrets.token_hex(8)}"
@@ -93,7 +97,8 @@ async def put_part(call: Call, request: Request) -> Response:
         # The link is signed, so its number is one that we gave.
         part.replace(folder / f"{number}-{sha.hexdigest()}")
     finally:
-        stream.close()
+        with suppress(OSError):  # a full disk
+            stream.close()
         part.unlink(missing_ok=True)
     return Response(headers={"ETag": f'"{sha.hexdigest()}"'})
 

@@ -92,7 +92,7 @@ class LargeBody(asyncio.BufferedProtocol):
         # Who still sends might never see the answer; but not for ever.
         self._sink = _nowhere
         self._done.clear()
-        self._start_worker()
+        self._worker_left()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._done.wait(), _DRAIN_S)
 
@@ -147,21 +147,24 @@ class LargeBody(asyncio.BufferedProtocol):
         """As for any protocol."""
         self._owner.resume_writing()
 
+    @property
+    def _failed(self) -> bool:
+        """Whether the sink has raised and nothing is drained yet: no more is read or handed on."""
+        return self._error is not None and self._sink is not _nowhere
+
     def _start_worker(self) -> None:
         with self._lock:
             if self._working:
                 return
-            if self._ready:
-                self._working = True
+            # What waits for a sink that has raised would keep a worker coming for ever.
+            self._working = bool(self._ready) and not self._failed
         if self._working:
             self._loop.run_in_executor(None, self._work)
-        elif not self._left or self._lost or self._error is not None:
+        elif self._failed or not self._left or self._lost:
             self._done.set()
 
     def _worker_left(self) -> None:
-        if self._paused and self._left and not self._lost:
-            self._paused = False
-            self._transport.resume_reading()
+        self._resume()
         self._start_worker()
 
     # the worker's side
@@ -169,7 +172,7 @@ class LargeBody(asyncio.BufferedProtocol):
     def _work(self) -> None:
         for _ in range(_TURN_BYTES // self._length):
             with self._lock:
-                if not self._ready or (self._error is not None and self._sink is not _nowhere):
+                if not self._ready or self._failed:
                     break
                 block, size = self._ready.popleft()
             try:
@@ -186,7 +189,9 @@ class LargeBody(asyncio.BufferedProtocol):
             self._loop.call_soon_threadsafe(self._worker_left)
 
     def _resume(self) -> None:
-        if self._paused and self._free and self._left and not self._lost:
+        if self._failed or not self._left or self._lost:
+            return
+        if self._paused and self._free:
             self._paused = False
             self._transport.resume_reading()
 

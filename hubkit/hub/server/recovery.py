@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def mend_all(store: RepoStore) -> None:
     """Mend every repository; before serving, while the root is locked."""
+    store.sweep()
     for kind in ("models", "datasets", "spaces"):
         for repository in store.all(kind):
             mend(repository)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +17,7 @@ from hubkit.hub.server.attributes import GITATTRIBUTES
 from hubkit.hub.server.cards import space_card
 from hubkit.hub.server.disk import remove_tree, sync_folder, write_atomic
 from hubkit.hub.server.git import MAIN, GitRepo
-from hubkit.hub.server.lfs import LfsStore
+from hubkit.hub.server.lfs import LfsStore, need_repository
 from hubkit.hub.server.names import REPO_TYPES, RepoId
 from hubkit.hub.server.problems import conflict
 
@@ -58,7 +60,7 @@ class Repository:
     def __init__(self, repo_id: RepoId, path: Path, temporary: Path, lock: threading.RLock) -> None:
         self.id = repo_id
         self.path = path
-        self.lfs = LfsStore(path, temporary)
+        self.lfs = LfsStore(path, temporary, lock)
         self.lock = lock
         """Held by whoever writes: git objects, refs, settings, discussions."""
 
@@ -199,9 +201,22 @@ class RepoStore:
 
     def delete(self, repository: Repository) -> None:
         """Delete a repository with everything in it."""
+        grave = self.temporary / f"gone-{secrets.token_hex(8)}"
         with repository.lock, self._guard:
+            need_repository(repository.path)
             self._trail(repository.id).unlink(missing_ok=True)
-            remove_tree(repository.path, self.temporary)
+            repository.path.replace(grave)
+            sync_folder(repository.path.parent)
+        # No longer under the locks: a large one takes a while, and every call needs `_guard`.
+        with suppress(OSError):
+            shutil.rmtree(grave)
+
+    def sweep(self) -> None:
+        """Remove what is left of repositories that an upload outlived: it would hold their names.
+        Before serving; a folder that is a git repository all the same is let be."""
+        for path in self._repos.glob("*/*/*.git"):
+            if not any((path / name).exists() for name in ("hub.json", "HEAD")):
+                remove_tree(path, self.temporary)
 
     def all(self, kind: str) -> Iterator[Repository]:
         """Every repository of "models", "datasets" or "spaces", by name."""

@@ -9,6 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from hubkit.hub.server import lfs_multipart
 from hubkit.hub.server.api_lfs import put_object
 from hubkit.hub.server.api_resolve import lfs_object
+from hubkit.hub.server.call import admit
+from hubkit.hub.server.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,6 +27,20 @@ async def _get_object(call: Call, request: Request) -> Response:
     return await run_in_threadpool(lfs_object, call)
 
 
+def unseen(handler: Handler) -> Handler:
+    """A handler that refuses whoever does not see the repository as if it were not there."""
+
+    async def answer(call: Call, request: Request) -> Response:
+        try:
+            return await handler(call, request)
+        except Problem as problem:
+            if problem.status in (401, 403):
+                await run_in_threadpool(admit, call.user, call.repository, "see")
+            raise
+
+    return answer
+
+
 def handler(call: Call, method: str) -> Handler | None:
     """What answers a path below `info/lfs/objects/{oid}`, if it is one."""
     if call.rest[:3] != ("info", "lfs", "objects") or call.rest[3:] == ("batch",):
@@ -35,4 +51,5 @@ def handler(call: Call, method: str) -> Handler | None:
         ("POST", 4): lfs_multipart.complete,
         ("PUT", 5): lfs_multipart.put_part,
     }
-    return handlers.get((method, len(call.rest)))
+    found = handlers.get((method, len(call.rest)))
+    return found and unseen(found)

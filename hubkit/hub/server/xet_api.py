@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from hubkit.hub.server.bodies import length_of
 from hubkit.hub.server.call import Call, Route, admit, answer
 from hubkit.hub.server.disk import need_room
 from hubkit.hub.server.names import REPO_TYPES
@@ -138,6 +140,8 @@ async def storage(call: Call, request: Request) -> Response:
 
 async def _receive(call: Call, request: Request, limit_bytes: int, what: str) -> Response:
     """Spool the body to disk, so that many uploads at once take no memory, and take it in."""
+    if length_of(request) > limit_bytes:
+        raise too_large(f"The body is limited to {limit_bytes} bytes")
     need_room(call.hub.store.temporary, 2 * limit_bytes)
     spool = call.hub.store.temporary / f"xet-{secrets.token_hex(8)}"
     stream = await run_in_threadpool(spool.open, "xb")
@@ -154,7 +158,8 @@ async def _receive(call: Call, request: Request, limit_bytes: int, what: str) ->
             return await run_in_threadpool(_shard, call, spool, what)
         return await run_in_threadpool(_xorb, call, spool, to_bytes(what))
     finally:
-        stream.close()
+        with suppress(OSError):  # a full disk
+            stream.close()
         spool.unlink(missing_ok=True)
 
 

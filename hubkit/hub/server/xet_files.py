@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from hubkit.hub.server.disk import need_room, write_atomic
+from hubkit.hub.server.lfs import need_repository
 from hubkit.hub.server.problems import bad_request, too_large
 from hubkit.hub.server.xet_formats import CHUNK_HEADER_BYTES, chunk_header
 from hubkit.hub.server.xet_hashes import (
@@ -38,6 +39,8 @@ _SILENT_BYTES = 256 * 1024 * 1024
 # Clients cut where the content says; readers take any chunks.
 _CHUNK_BYTES = 64 * 1024
 _MOST_DESCRIBED_BYTES = 1 << 30
+# Of all files of a shard, in memory at once: 600 GB as clients cut them.
+MOST_CHUNKS = 10_000_000
 RUN_CHUNKS = 512
 """Chunks of a run: at most 64 MiB, as much as a xorb may hold."""
 
@@ -162,14 +165,19 @@ class XetFiles:
             self._write(name, oid, source._record(name).read_bytes())
 
     def _write(self, name: str, oid: str, record: bytes) -> None:
-        for path, data in ((self._record(name), record), (self._link(oid), name.encode())):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
+        with self._repository.lock:
+            need_repository(self._repository.path)
+            for path, data in ((self._record(name), record), (self._link(oid), name.encode())):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, data)
 
     def check(self, files: Sequence[ShardFile], most_bytes: int) -> None:
         """Raise 400 unless the chunks of these files are here and their sender knows them, 413 if
         a file has over `most_bytes`: a short shard may name the same chunks very often."""
         known: dict[bytes, list[Chunk] | None] = {}
+        # A term that ends before it starts must not pay for another one.
+        if sum(max(0, term.end - term.start) for f in files for term in f.terms) > MOST_CHUNKS:
+            raise too_large(f"A shard is limited to {MOST_CHUNKS} chunks")
         for file in files:
             if file.size_bytes > most_bytes:
                 raise too_large(f"A file is limited to {most_bytes} bytes")

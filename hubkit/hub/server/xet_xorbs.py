@@ -18,6 +18,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from hubkit.hub.server.disk import sync_folder, write_atomic
+from hubkit.hub.server.lfs import need_repository
 from hubkit.hub.server.problems import Problem, bad_request
 from hubkit.hub.server.xet_formats import chunks_of_xorb
 from hubkit.hub.server.xet_hashes import HASH_BYTES, Chunk, chunk_hash, to_text, xorb_hash
@@ -129,6 +130,7 @@ class XorbStore:
                 stream.flush()
                 os.fsync(stream.fileno())
             with self._repository.lock:
+                need_repository(self._repository.path)
                 if self._is_whole(xorb):
                     return False
                 index = self._file(xorb, "index")
