@@ -332,7 +332,7 @@ def test_paths_of_this_machine_are_refused(shop: Workshop, name: str, text: str,
 
 
 def test_where_a_tokenizer_was_on_its_makers_machine_is_left_out(shop: Workshop) -> None:
-    said = {"name_or_path": "/home/me/model", "special_tokens_map_file": "/root/.cache/x.json"}
+    said = {"name_or_path": "/home/me/model", "special_tokens_map_file": "/home/me/.cache/x.json"}
     text = json.dumps({**said, "tokenizer_file": None, "do_lower_case": True})
     base = shop.base({**TOKENIZER, "tokenizer_config.json": text})
     _, root = shop.run(base=base)
