@@ -15,6 +15,7 @@ from hubkit.stages.bundle import BundleInput, bundle
 from hubkit.stages.card import CardInput, card, templates_digest
 from hubkit.stages.plot import PlotInput, plot
 from hubkit.sweep_records import SweepReport
+from hubkit.tune_records import TuneReport
 
 
 def assemble(
@@ -23,12 +24,14 @@ def assemble(
     measured: Measured,
     repo_id: str,
     sweep: SweepReport | None = None,
+    tuning: TuneReport | None = None,
     *,
     languages: tuple[str, ...] | None = None,
     templates: Path | None = None,
 ) -> Bundle:
     """The folder that becomes the repository: cards, weights, records and sums; with the report of
-    the sweep that the ONNX variant was taken from. `languages`, `templates`: as in `render_cards`.
+    the sweep or the tuning run that a variant was taken from. `languages`, `templates`: as in
+    `render_cards`.
 
     Raises GateError where the recipe wants an ONNX model and no variant passes the gate.
     """
@@ -51,14 +54,22 @@ def assemble(
                 v for v in found.variants if v.format == "onnx" and v.precision == "fp32"
             ),
             sweep=sweep,
+            tuning=tuning,
         ),
     )
 
 
 def refuse_unfit(loaded: LoadedRecipe, measured: Measured) -> None:
-    """Raise GateError where the recipe wants an ONNX model and no variant passes the gate."""
-    if "onnx" in loaded.recipe.publication.formats and measured.selection.selected is None:
-        raise refusal(measured.report, measured.selection)
+    """Raise GateError where the recipe wants an ONNX or an OpenVINO model and no variant of it
+    passes the gate."""
+    report, formats = measured.report, loaded.recipe.publication.formats
+    if "onnx" in formats and measured.selection.selected is None:
+        raise refusal(report, measured.selection)
+    converted = report.openvino_selection
+    if "openvino" not in formats or converted is None or converted.outdone:
+        return  # what is outdone is left out, and the card says so
+    if converted.selected is None:
+        raise refusal(report, converted, "openvino")
 
 
 def render_cards(

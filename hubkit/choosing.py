@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from hubkit.errors import RecipeError
 from hubkit.gate import refusal
 from hubkit.preparing import NO_ORIGINS, Origins
-from hubkit.recipe import OnnxDynamic, OnnxStatic
 from hubkit.recipe_file import LoadedRecipe, digest_of_recipe
 from hubkit.records import Selection, SweepOrigin
 from hubkit.runner import Runner
@@ -55,8 +54,12 @@ def choose_from_sweep(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_O
             baseline=baseline,
             candidates=tuple(scores for _, scores in able),
             timings=report.timings,
-            sizes={variant.name: variant.size_bytes for variant, _ in able},
+            sizes={
+                variant.name: variant.size_bytes
+                for variant in (*report.baselines, *(variant for variant, _ in able))
+            },
             gates=loaded.recipe.gates,
+            must_pay=loaded.recipe.gates.must_pay,
         ),
     )
     if selection.selected is None:
@@ -67,7 +70,7 @@ def choose_from_sweep(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_O
 
 def with_chosen(loaded: LoadedRecipe, chosen: Chosen) -> LoadedRecipe:
     """The recipe with the chosen configuration as its one ONNX variant."""
-    others = (v for v in loaded.recipe.variants if not isinstance(v, OnnxDynamic | OnnxStatic))
+    others = (v for v in loaded.recipe.variants if not v.kind.startswith("onnx-"))
     recipe = loaded.recipe.model_copy(update={"variants": (chosen.spec, *others)})
     return replace(loaded, recipe=recipe, digest=digest_of_recipe(recipe))
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import textwrap
 
 from hubkit.cards.completeness import Completeness, completeness, mandatory_keys, meaning
+from hubkit.cards.layout import FORMAT_NAMES
 from hubkit.errors import GateError
 from hubkit.output import Output
 from hubkit.recipe_file import LoadedRecipe, shown
 from hubkit.recipe_yaml import Fault
-from hubkit.records import Candidate, Record, Report, Selection
+from hubkit.records import Candidate, Format, Record, Report, Selection
 from hubkit.sweep_records import SweepReport
 
 _WIDTH = 78
@@ -68,17 +69,26 @@ def refuse_incomplete(loaded: LoadedRecipe) -> None:
         )
 
 
-def refusal(report: Report | SweepReport, selection: Selection) -> GateError:
-    """What to raise where the selection has taken no variant: every one of them, and why."""
-    parts = ["no ONNX variant meets the gate, so nothing is published"]
+def refusal(report: Report | SweepReport, selection: Selection, kind: Format = "onnx") -> GateError:
+    """What to raise where the selection of a format has taken no variant: every one of them, and
+    why."""
+    name = FORMAT_NAMES[kind]
+    parts = [f"no {name} variant meets the gate, so nothing is published"]
     if selection.candidates:
         parts += ["", _table(report, selection), ""]
-    parts += [textwrap.fill(note, _WIDTH) for note in _notes(report, selection)]
+    parts += [textwrap.fill(note, _WIDTH) for note in _notes(report, selection, name)]
     return GateError(
         "\n".join(parts).rstrip(),
         hint="Allow more under gates.max_relative_loss, add gentler variants, or publish"
-        " PyTorch alone with publication.formats: [pytorch].",
+        f" {_others(kind)}.",
     )
+
+
+def _others(kind: Format) -> str:
+    """What can be published without a format."""
+    if kind == "onnx":
+        return "PyTorch alone with publication.formats: [pytorch]"
+    return f"the other formats: leave {kind} out of publication.formats"
 
 
 def _table(report: Report | SweepReport, selection: Selection) -> str:
@@ -101,13 +111,13 @@ def _cells(candidate: Candidate, allowed: float) -> tuple[str, ...]:
     )
 
 
-def _notes(report: Report | SweepReport, selection: Selection) -> list[str]:
+def _notes(report: Report | SweepReport, selection: Selection, name: str) -> list[str]:
     """What the table cannot say: a sentence each."""
     judged = [c for c in selection.candidates if c.relative_loss is not None and c.loss_interval]
-    notes = [f"{c.variant}: {c.reason}" for c in selection.candidates if c not in judged]
+    notes = [f"{c.variant}: {c.reason}" for c in selection.candidates if c not in judged or c.worse]
     if judged:
         notes.append(
-            f"Loss: how far {selection.metric} falls, as a share of ONNX FP32's, on"
+            f"Loss: how far {selection.metric} falls, as a share of {name} FP32's, on"
             f" {report.encoded.rows:,} rows."
         )
     unsettled = [c.variant for c in judged if _holds(c, selection.max_relative_loss)]

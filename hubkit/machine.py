@@ -7,11 +7,14 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hubkit.keys import digest_of_value
 from hubkit.lock import version_of
+from hubkit.recipe_tune import TargetName
 from hubkit.records import MachineInfo
 
 # Those that decide which integer and half-precision kernels a runtime takes, as /proc/cpuinfo
@@ -23,9 +26,10 @@ FLAGS = (
 )  # fmt: skip
 PACKAGES = (
     "onnxruntime", "torch", "neural-compressor", "optimum", "optimum-intel", "transformers",
-    "numpy",
+    "numpy", "openvino", "nncf",
 )  # fmt: skip
 _ROOT = Path("/")
+Technique = Literal["int8", "int8-activations", "blockwise", "float16", "bfloat16"]
 # Apple's names for the same abilities.
 _APPLE_FLAGS = {
     "hw.optional.AdvSIMD": "asimd",
@@ -60,6 +64,92 @@ def machine_info(root: Path = _ROOT) -> MachineInfo:
         "packages": _packages(),
     }
     return MachineInfo.model_validate({**facts, "fingerprint": digest_of_value(facts)})
+
+
+# What decides on integer kernels, by the processor that will serve, as /proc/cpuinfo has it.
+_TARGET_FLAGS: dict[TargetName, tuple[str, ...]] = {
+    "avx2": ("avx2", "fma"),
+    "avx512": ("avx2", "fma", "avx512f", "avx512bw", "avx512vl"),
+    "avx512_vnni": ("avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
+    "amx": (
+        *("avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
+        *("avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
+    ),
+    "arm64": ("asimd", "asimdhp", "asimddp"),
+}
+# Products of U8 and S8 saturate in the 16-bit sums of x86 before VNNI; ARM has no such sums.
+_EXACT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimd"}
+_INTEGER_VECTORS = {"avx2", "avx512f", "asimd"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The processor that a model is made for: what it is called, and the flags that decide.
+
+    `name` None: this machine is none of the named ones; no flags: nothing is known of it.
+    """
+
+    name: TargetName | None
+    flags: frozenset[str]
+
+    @property
+    def reduce_range(self) -> bool:
+        """Whether weights must keep to 7 bits there."""
+        return not has_exact_products(self.flags)
+
+    @property
+    def is_x86(self) -> bool:
+        return not any(flag.startswith(("asimd", "sve")) for flag in self.flags)
+
+    def slow(self, what: Technique) -> str | None:
+        """Why something would be slower there than FP32, by its instructions; None where it need
+        not be. Sources: onnxruntime's MLAS, whose kernels are chosen by these flags (qgemm and
+        qnbitgemm for x64 and arm64), and measurements in benchmarks/README.md."""
+        if not self.flags:
+            return None
+        if what == "int8" and not self.flags & _INTEGER_VECTORS:
+            return "it has neither AVX2 nor Arm's vectors, and integers are no faster without"
+        if what == "blockwise" and not self.flags & {"avx2", "avx512f", "asimddp"}:
+            return "onnxruntime has blockwise kernels for AVX2 and Arm's dot products alone"
+        if what == "int8-activations" and self.is_x86 and "avx_vnni_int8" not in self.flags:
+            return (
+                "x86 multiplies unsigned by signed bytes: with signed activations onnxruntime"
+                " falls back to code at 0.2 to 0.8 of the speed of FP32"
+            )
+        if what == "float16" and "asimdhp" not in self.flags:
+            return (
+                "onnxruntime's CPU kernels compute with float16 on Arm (asimdhp) alone; elsewhere"
+                " each operator converts to FP32 and back"
+            )
+        if what == "bfloat16":
+            return "onnxruntime's CPU kernels have no bfloat16 products of their own"
+        return None
+
+
+def target_named(name: TargetName) -> Target:
+    """A processor by its kind: the least that has that name."""
+    return Target(name, frozenset(_TARGET_FLAGS[name]))
+
+
+def this_target(machine: MachineInfo | None = None) -> Target:
+    """This machine as a target, with the strongest of the names that fit."""
+    flags = frozenset((machine or machine_info()).flags)
+    names: dict[TargetName, str] = {
+        "amx": "amx_int8",
+        "avx512_vnni": "avx512_vnni",
+        "avx512": "avx512f",
+        "avx2": "avx2",
+        "arm64": "asimd",
+    }
+    return Target(next((name for name, flag in names.items() if flag in flags), None), flags)
+
+
+def has_exact_products(flags: Iterable[str]) -> bool:
+    """Whether 8-bit products keep all their bits on a processor with those flags.
+
+    Source: onnxruntime's documentation of quantize_static, "Choosing parameters for CPU inference".
+    """
+    return bool(_EXACT_PRODUCTS & set(flags))
 
 
 def default_threads(machine: MachineInfo | None = None) -> int:

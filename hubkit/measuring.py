@@ -12,13 +12,21 @@ from hubkit.analysing import begin_analyses, finish_analyses, predict_all
 from hubkit.errors import ModelError, RecipeError
 from hubkit.machine import machine_info
 from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
-from hubkit.quantizing import CalibrationRows, learn, make_graphs, quantize_input, source_of
+from hubkit.quantizing import (
+    CalibrationRows,
+    OnnxSpec,
+    begin_openvino,
+    learn,
+    make_graphs,
+    quantize_input,
+    settled,
+    source_of,
+)
 from hubkit.recipe import (
     Benchmark,
     IncDynamic,
     IncStatic,
-    OnnxDynamic,
-    OnnxStatic,
+    OpenVinoStatic,
     Recipe,
     TaskName,
     VariantSpec,
@@ -27,6 +35,7 @@ from hubkit.recipe_file import LoadedRecipe
 from hubkit.records import (
     BaseModelInfo,
     Failed,
+    Format,
     Report,
     Sample,
     SampleTable,
@@ -34,6 +43,7 @@ from hubkit.records import (
     Selection,
     SweepOrigin,
     Timings,
+    TuneOrigin,
     Variant,
 )
 from hubkit.runner import Runner
@@ -60,6 +70,7 @@ def measure(
     loaded: LoadedRecipe,
     origins: Origins = NO_ORIGINS,
     sweep: SweepOrigin | None = None,
+    tuned: TuneOrigin | None = None,
 ) -> Measured:
     """Everything up to the report; nothing is pushed. `sweep`: that the recipe's ONNX variant was
     taken from, to be told in the report."""
@@ -83,6 +94,7 @@ def measure(
     run.close()  # the workers' memory and threads would disturb what is timed
     timings = time(run, material.base, variants, recipe.benchmark)
     selection = choose(run, recipe, variants, scores, timings)
+    converted = choose_openvino(run, recipe, variants, scores, timings, selection.selected)
     draft = ReportInput(
         recipe=recipe,
         base=material.base,
@@ -92,9 +104,11 @@ def measure(
         scores=scores,
         timings=timings,
         selection=selection,
+        openvino_selection=converted,
         failures=(*failures, *predicted.failed),
         made_up_samples=not recipe.dataset.redistributable,
         sweep=sweep,
+        tuned=tuned,
         analyses=analyses,
     )
     published = run.run(report, draft).published()
@@ -111,17 +125,20 @@ def optimize(
     specs: Sequence[VariantSpec],
     rows: CalibrationRows,
 ) -> tuple[tuple[Variant, ...], tuple[Failed, ...]]:
-    """Both FP32 baselines and the INT8 variants, and what could not be made."""
+    """The FP32 baselines and the INT8 variants, and what could not be made."""
     original = pytorch_baseline(base)
     exporting = run.start(export, [(ExportInput(base=base, task=task), "", "onnx")])
     torch = [spec for spec in specs if isinstance(spec, IncStatic | IncDynamic)]
     # It need not wait for the export.
     begun = run.start(quantize, [_torch_call(base, original, spec, rows) for spec in torch])
     onnx_fp32 = run.expect(run.finish(export, exporting)[0])
-    onnx = [spec for spec in specs if isinstance(spec, OnnxDynamic | OnnxStatic)]
-    graphs = make_graphs(run, base, task, onnx_fp32, onnx)
+    openvino = [spec for spec in specs if isinstance(spec, OpenVinoStatic)]
+    converted = begin_openvino(run, base, task, onnx_fp32, openvino, rows)
+    begun += converted.calls
+    onnx = [spec for spec in specs if isinstance(spec, OnnxSpec)]
+    graphs = make_graphs(run, base, task, onnx_fp32, onnx, rows)
     learnt = learn(run, graphs, onnx, rows)
-    failed = []
+    failed = list(converted.failed)
     for spec in onnx:
         source = source_of(graphs, spec)
         if isinstance(source, Failed):
@@ -133,7 +150,7 @@ def optimize(
     refuse_float(made)
     order = [spec.name for spec in specs]
     made.sort(key=lambda variant: order.index(variant.name))
-    return (original, onnx_fp32, *made), (*failed, *more)
+    return (original, onnx_fp32, *converted.fp32, *made), (*failed, *more)
 
 
 def refuse_float(made: Sequence[Variant]) -> None:
@@ -155,7 +172,7 @@ def _torch_call(
 ) -> tuple[QuantizeInput, str, str]:
     encoded = rows.encoded if isinstance(spec, IncStatic) else None
     given = QuantizeInput(
-        base=base, fp32=original, spec=spec, calibration=encoded, split=rows.split
+        base=base, fp32=original, spec=settled(spec), calibration=encoded, split=rows.split
     )
     return given, spec.name, "pytorch"
 
@@ -239,15 +256,46 @@ def choose(
     timings: Timings | None,
 ) -> Selection:
     """Which ONNX INT8 variant becomes `model.onnx`, if any."""
-    onnx = {v.name: v for v in variants if v.format == "onnx"}
+    return _choose(run, recipe, "onnx", variants, scores, timings)
+
+
+def choose_openvino(
+    run: Runner,
+    recipe: Recipe,
+    variants: Sequence[Variant],
+    scores: Sequence[Scores],
+    timings: Timings | None,
+    onnx: str | None,
+) -> Selection | None:
+    """Which OpenVINO INT8 variant is published, if any; None where there is none to choose from.
+    `onnx`: the ONNX variant that passes, which it must not be worse than where both would be."""
+    if not any((v.format, v.precision) == ("openvino", "int8") for v in variants):
+        return None
+    both = "onnx" in recipe.publication.formats
+    rival = next((one for one in scores if both and one.variant == onnx), None)
+    return _choose(run, recipe, "openvino", variants, scores, timings, rival)
+
+
+def _choose(
+    run: Runner,
+    recipe: Recipe,
+    kind: Format,
+    variants: Sequence[Variant],
+    scores: Sequence[Scores],
+    timings: Timings | None,
+    rival: Scores | None = None,
+) -> Selection:
+    able = {v.name: v for v in variants if v.format == kind}
     return run.run(
         select,
         SelectInput(
-            baseline=next(s for s in scores if _precision(onnx, s) == "fp32"),
-            candidates=tuple(s for s in scores if _precision(onnx, s) == "int8"),
+            baseline=next(s for s in scores if _precision(able, s) == "fp32"),
+            candidates=tuple(s for s in scores if _precision(able, s) == "int8"),
             timings=timings,
-            sizes={v.name: v.size_bytes for v in onnx.values()},
+            sizes={v.name: v.size_bytes for v in able.values()},
             gates=recipe.gates,
+            must_pay=recipe.gates.must_pay,
+            rival=rival,
         ),
     )
 

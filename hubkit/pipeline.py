@@ -42,6 +42,7 @@ from hubkit.stages.report import SummaryRow, summary_rows
 from hubkit.stages.seed import seed_hub
 from hubkit.stages.verify import Verified
 from hubkit.store import Store
+from hubkit.tuned import origin_of, tuned_recipe
 
 
 class Silent:
@@ -125,13 +126,15 @@ def publish(
     onto: Onto = ONTO_MAIN,
     again: Sequence[str] = (),
     select_from_sweep: bool = False,
+    tune: bool = False,
     templates: Path | None = None,
     listener: Listener | None = None,
 ) -> Published:
     """Measure a recipe's variants, publish them with their card in one commit, and verify it.
 
     With `select_from_sweep`, or where the recipe's gates say so, the ONNX variant is the preferred
-    configuration of the recipe's sweep that meets the gate. `templates`: a folder of card templates
+    configuration of the recipe's sweep that meets the gate; with `tune` the variant that `hubkit
+    tune` finds takes the place of those of its format. `templates`: a folder of card templates
     that go before the recipe's and hubkit's. `onto`: branch, pull request, visibility and tag.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
@@ -145,9 +148,11 @@ def publish(
         refuse_incomplete(loaded)
         full_id = whole_repo_id(run, loaded, repo_id)  # without a token nothing need be computed
         loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
-        measured = measure(run, loaded, origins, chosen.origin if chosen else None)
+        loaded, found = tuned_recipe(run, loaded, origins) if tune else (loaded, None)
+        origin = chosen.origin if chosen else None
+        measured = measure(run, loaded, origins, origin, origin_of(found) if found else None)
         report = chosen.report if chosen else None
-        ready = assemble(run, loaded, measured, full_id, report, templates=templates)
+        ready = assemble(run, loaded, measured, full_id, report, found, templates=templates)
         wanted = push_input(loaded.recipe, ready, onto)
         refuse_taken_tag(run, wanted, onto)
         pushed = run.run(push, wanted)

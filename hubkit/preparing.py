@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hubkit.building import Workshop, build_base
 from hubkit.recipe import (
     Calibration,
-    IncStatic,
     LocalModel,
-    OnnxStatic,
+    OpenVinoStatic,
+    Recipe,
     VariantSpec,
+    calibration_of,
 )
 from hubkit.recipe_file import LoadedRecipe, check_labels, check_lengths
 from hubkit.records import (
@@ -46,6 +48,10 @@ TOOLS = (
     "torch",
     "transformers",
 )
+# Those that have a part in it only where a base is fine-tuned.
+TRAINING_TOOLS = ("accelerate",)
+# And those where a variant is made with OpenVINO.
+OPENVINO_TOOLS = ("nncf", "openvino")
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,18 @@ NO_ORIGINS = Origins()
 
 @dataclass(frozen=True)
 class Material:
-    """What a recipe works on: the pinned sources, the model, the rows and their token ids."""
+    """What a recipe works on: the pinned sources, the model, the rows and their token ids.
+
+    `base` is what is quantized; `shop`: what it was built with, of the model as it was fetched;
+    None where the records were read from a folder.
+    """
 
     lock: Lock
     base: BaseModelInfo
     dataset: Dataset
     evaluation: Encoded
     calibration: Encoded | None
+    shop: Workshop | None = None
 
 
 def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) -> Material:
@@ -82,7 +93,7 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
             dataset=recipe.dataset,
             recipe_digest=loaded.digest,
             folder=folder,
-            tools=TOOLS,
+            tools=tools_of(recipe),
             demo=loaded.demo,
             base_origin=origins.base,
             dataset_origin=origins.dataset,
@@ -90,16 +101,22 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         ),
     )
     local_model = recipe.base.path if isinstance(recipe.base, LocalModel) else None
-    base = run.run(
+    fetched = run.run(
         fetch_model,
         FetchModelInput(
             source=lock.base,
             task=recipe.task,
             path=str(local_path(folder, local_model)) if local_model is not None else None,
+            head="task" if recipe.base.finetune is None else "any",
         ),
         subject=lock.base.id,
     )
-    check_labels(loaded, base.labels)
+    data_path = _data_path(run, loaded, origins)
+    shop = Workshop(loaded, lock, data_path, fetched)
+    if recipe.base.finetune is None:
+        check_labels(loaded, fetched.labels)  # training would give it those of the recipe
+    built = build_base(run, shop)
+    base, lock = built.base, lock.model_copy(update={"built": built.done})
     check_lengths(loaded, base.max_positions)
     plans = calibrations(recipe.variants)
     dataset = run.run(
@@ -114,7 +131,7 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
             calibration_rows=max((plan.num_samples for plan in plans), default=0),
             calibration_seed=plans[0].seed if plans else 13,
             group_columns=recipe.analyses.group_columns,
-            path=_data_path(run, loaded, origins),
+            path=data_path,
         ),
         subject=lock.dataset.id,
     )
@@ -132,7 +149,7 @@ def prepare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         )
         for split in (("eval", "calibration") if plans else ("eval",))
     }
-    return Material(lock, base, dataset, encoded["eval"], encoded.get("calibration"))
+    return Material(lock, base, dataset, encoded["eval"], encoded.get("calibration"), shop)
 
 
 def _data_path(run: Runner, loaded: LoadedRecipe, origins: Origins) -> str | None:
@@ -145,6 +162,13 @@ def _data_path(run: Runner, loaded: LoadedRecipe, origins: Origins) -> str | Non
     return None
 
 
+def tools_of(recipe: Recipe) -> tuple[str, ...]:
+    """The packages whose versions lock.json names."""
+    training = () if recipe.base.finetune is None else TRAINING_TOOLS
+    openvino = any(isinstance(spec, OpenVinoStatic) for spec in recipe.variants)
+    return (*TOOLS, *training, *(OPENVINO_TOOLS if openvino else ()))
+
+
 def calibrations(specs: Sequence[VariantSpec]) -> list[Calibration]:
     """The calibration plans of the variants that have one."""
-    return [spec.calibration for spec in specs if isinstance(spec, OnnxStatic | IncStatic)]
+    return [plan for plan in map(calibration_of, specs) if plan is not None]

@@ -15,11 +15,15 @@ from hubkit.pushing import ONTO_MAIN, Onto, push_input
 from hubkit.runner import WouldRun
 from hubkit.stages.push import plan_push
 from hubkit.stages.push_plan import Plan
+from hubkit.tuned import origin_of, tuned_recipe
 
 # What follows what; the pure stages in between take no time worth a line.
 _ORDER = (
     "build-demo",
     "fetch-model",
+    "prune",
+    "fetch-training",
+    "finetune",
     "fetch-dataset",
     "encode",
     "export",
@@ -35,6 +39,8 @@ _ORDER = (
     "push",
     "verify",
 )
+# Stages that only some runs have, and after which of those above they come.
+_BESIDE = {"part": "encode", "convert": "export", "smooth": "optimize", "propose": "quantize"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def preview(
     endpoint: str | None = None,
     onto: Onto = ONTO_MAIN,
     select_from_sweep: bool = False,
+    tune: bool = False,
     templates: Path | None = None,
 ) -> Preview:
     """Look everything up, compute nothing, and write nothing to the Hub.
@@ -71,20 +78,23 @@ def preview(
                 refuse_incomplete(loaded)
                 full_id = whole_repo_id(run, loaded, repo_id)
                 loaded, chosen = chosen_recipe(run, loaded, origins, always=select_from_sweep)
-                measured = measure(run, loaded, origins, chosen.origin if chosen else None)
+                loaded, found = tuned_recipe(run, loaded, origins) if tune else (loaded, None)
+                origin = chosen.origin if chosen else None
+                tuned = origin_of(found) if found else None
+                measured = measure(run, loaded, origins, origin, tuned)
                 report = chosen.report if chosen else None
-                ready = assemble(run, loaded, measured, full_id, report, templates=templates)
+                ready = assemble(run, loaded, measured, full_id, report, found, templates=templates)
                 with run.store.scratch() as scratch:
                     wanted = push_input(loaded.recipe, ready, onto)
                     plan = plan_push(wanted, run.context(scratch))
             finally:
-                kept += [ran.label for ran in run.ran if ran.stage in _ORDER]
+                kept += [ran.label for ran in run.ran if ran.stage in (*_ORDER, *_BESIDE)]
     except HubError:
         if not demo:
             raise
         # The demo's Hub is filled by the run itself.
         return Preview(tuple(kept), ("seed the embedded Hub", *_ORDER[1:]), None)
     except WouldRun as first:
-        after = _ORDER[_ORDER.index(first.stage) + 1 :]
+        after = _ORDER[_ORDER.index(_BESIDE.get(first.stage, first.stage)) + 1 :]
         return Preview(tuple(kept), (*first.labels, *after), None)
     return Preview(tuple(kept), () if plan.nothing_to_do else ("push", "verify"), plan)

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubkit.cards.layout import MODEL_FILES
 from hubkit.errors import HubError, StoreError, UsageError, VerifyError
 from hubkit.gate import refuse_incomplete
 from hubkit.hub.client import connect
@@ -78,7 +79,9 @@ ONTO_MAIN = Onto()
 def push_input(recipe: Recipe, ready: Bundle, onto: Onto = ONTO_MAIN) -> PushInput:
     """What to push, with the recipe's visibility unless told otherwise."""
     private = recipe.publication.private if onto.private is None else onto.private
-    message = commit_message(recipe.name, recipe.publication.formats)
+    there = {ref.path for ref in ready.artifact.files}
+    formats = tuple(kind for kind in recipe.publication.formats if MODEL_FILES[kind] in there)
+    message = commit_message(recipe.name, formats)
     return push_folder_input(ready.artifact, ready.repo_id, private, message, onto)
 
 

@@ -17,6 +17,9 @@ from typing_extensions import Self
 
 from hubkit.recipe_analyses import AnalysesPlan as AnalysesPlan
 from hubkit.recipe_analyses import Slice as Slice
+from hubkit.recipe_build import Built as Built
+from hubkit.recipe_build import Finetune as Finetune
+from hubkit.recipe_build import Prune as Prune
 from hubkit.recipe_card import AnalysesProse as AnalysesProse
 from hubkit.recipe_card import CardData as CardData
 from hubkit.recipe_card import DataProse as DataProse
@@ -27,10 +30,20 @@ from hubkit.recipe_card import IntendedUse as IntendedUse
 from hubkit.recipe_card import Link as Link
 from hubkit.recipe_card import MetricsProse as MetricsProse
 from hubkit.recipe_card import Part as Part
+from hubkit.recipe_onnx import EXCLUDE, NAME, REDUCE_RANGE
+from hubkit.recipe_onnx import Calibration as Calibration
+from hubkit.recipe_onnx import Count as Count
+from hubkit.recipe_onnx import FrameworkArgs as FrameworkArgs
+from hubkit.recipe_onnx import Name as Name
+from hubkit.recipe_onnx import OnnxBlockwise as OnnxBlockwise
+from hubkit.recipe_onnx import OnnxDynamic as OnnxDynamic
+from hubkit.recipe_onnx import OnnxFloat16 as OnnxFloat16
+from hubkit.recipe_onnx import OnnxStatic as OnnxStatic
 from hubkit.recipe_sweep import Sweep as Sweep
 from hubkit.recipe_tasks import TASK_KEYS
+from hubkit.recipe_tune import MayTune
+from hubkit.recipe_tune import Tune as Tune
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")]
 RepoId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
 # ISO 639 with subtags, or the Hub's two words for "many" and "a programming language".
 Language = Annotated[str, Field(pattern=r"^([a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code)$")]
@@ -42,19 +55,10 @@ TaskName = Literal[
 MetricName = Literal[
     "accuracy", "f1", "precision", "recall", "exact_match", "cosine", "relative_l2"
 ]
-Count = Annotated[int, Field(ge=1)]
 Length = Annotated[int, Field(ge=2)]
 
-_NAME = "Name of the variant in tables and files; unique in the recipe."
-_EXCLUDE = "Nodes that stay float: patterns or role names (attention-matmul, softmax, ...)."
-_OPERATORS = "ONNX operator types that become INT8."
-_PER_CHANNEL = "One scale for each output channel of a weight, not one for the whole tensor."
-_WEIGHT_TYPE = "Integers of weights."
-_FRAMEWORK_ARGS = "Export and graph optimization before quantizing."
-_REDUCE_RANGE = "7-bit weights. null: off where the CPU has VNNI, on elsewhere."
 
-
-class HubModel(Part):
+class HubModel(Built):
     """A model repository on the Hub."""
 
     source: Literal["hub"] = Field("hub", description="hub: a repository on the Hub.")
@@ -62,14 +66,14 @@ class HubModel(Part):
     revision: str = Field("main", description="Branch, tag or commit; pinned in lock.json.")
 
 
-class LocalModel(Part):
+class LocalModel(Built):
     """A folder with config.json, weights and tokenizer files, relative to the recipe file."""
 
     source: Literal["local"] = Field("local", description="local: a folder on this machine.")
     path: str = Field(description="The folder, relative to the recipe file.")
 
 
-class BuiltModel(Part):
+class BuiltModel(Built):
     """A model that hubkit makes itself and pushes as `id` before it starts (the demo)."""
 
     source: Literal["built"] = Field("built", description="built: made by hubkit (the demo).")
@@ -105,84 +109,12 @@ class DatasetSpec(Part):
     )
 
 
-class Calibration(Part):
-    """How static quantization learns activation ranges, on rows of `calibration_split`, never of
-    the evaluation split."""
-
-    method: Literal["minmax", "entropy", "percentile"] = Field(
-        "minmax", description="How a range is taken from the observed activations."
-    )
-    num_samples: Count = Field(
-        100, description="Rows to calibrate on; the card says how many it really were."
-    )
-    percentile: Annotated[float, Field(gt=50, le=100)] = Field(
-        99.999, description="For percentile: per cent of the activations that a range keeps."
-    )
-    num_bins: Annotated[int, Field(ge=16)] | None = Field(
-        None, description="Bins of the histogram; null: 2048."
-    )
-    num_quantized_bins: Annotated[int, Field(ge=16)] = Field(
-        128, description="For entropy: bins that the quantized histogram has."
-    )
-    batch_size: Count = Field(8, description="Rows a batch while calibrating.")
-    seed: int = Field(13, description="Seed of the choice of rows.")
-
-
-class FrameworkArgs(Part):
-    """How the FP32 ONNX graph is made that quantization starts from."""
-
-    opset: Annotated[int, Field(ge=11)] | None = Field(
-        None, description="ONNX opset to export with; null: the exporter's own."
-    )
-    optimization_level: Literal[0, 1, 2, 99] = Field(
-        0,
-        description="Graph optimization before quantizing: 0 none, 1 basic, 2 fused Transformer"
-        " operators, 99 all.",
-    )
-
-
-class OnnxDynamic(Part):
-    """ONNX Runtime dynamic INT8: weights ahead of time, activations at run time."""
-
-    kind: Literal["onnx-dynamic"] = Field(description="onnx-dynamic: ONNX Runtime, dynamic INT8.")
-    name: Name = Field("onnx-int8-dynamic", description=_NAME)
-    operators_to_quantize: tuple[str, ...] = Field(
-        ("MatMul", "Gemm", "Gather"), description=_OPERATORS
-    )
-    node_exclusion: tuple[str, ...] = Field((), description=_EXCLUDE)
-    per_channel: bool = Field(True, description=_PER_CHANNEL)
-    reduce_range: bool | None = Field(None, description=_REDUCE_RANGE)
-    weight_type: Literal["int8", "uint8"] = Field("int8", description=_WEIGHT_TYPE)
-    framework_args: FrameworkArgs = Field(FrameworkArgs(), description=_FRAMEWORK_ARGS)
-
-
-class OnnxStatic(Part):
-    """ONNX Runtime static INT8 (QDQ, activations U8, weights S8), calibrated."""
-
-    kind: Literal["onnx-static"] = Field(description="onnx-static: ONNX Runtime, static INT8.")
-    name: Name = Field("onnx-int8-static", description=_NAME)
-    operators_to_quantize: tuple[str, ...] = Field(("MatMul", "Gemm"), description=_OPERATORS)
-    # attention-matmul: products of two activations; softmax: the Adds of the attention mask.
-    node_exclusion: tuple[str, ...] = Field(("attention-matmul",), description=_EXCLUDE)
-    per_channel: bool = Field(True, description=_PER_CHANNEL)
-    reduce_range: bool | None = Field(None, description=_REDUCE_RANGE)
-    activation_type: Literal["uint8", "int8"] = Field(
-        "uint8", description="Integers of activations; int8 is slow on x86."
-    )
-    weight_type: Literal["int8", "uint8"] = Field("int8", description=_WEIGHT_TYPE)
-    guards: bool = Field(
-        True, description="Keep masked attention scores float: quantized they ruin a model."
-    )
-    framework_args: FrameworkArgs = Field(FrameworkArgs(), description=_FRAMEWORK_ARGS)
-    calibration: Calibration = Field(Calibration(), description="How ranges are learnt.")
-
-
 class IncStatic(Part):
     """PyTorch static INT8 by Intel Neural Compressor, loaded with optimum-intel's INCModel."""
 
     kind: Literal["inc-static"] = Field(description="inc-static: Neural Compressor, static INT8.")
-    name: Name = Field("pytorch-int8-static", description=_NAME)
-    node_exclusion: tuple[str, ...] = Field((), description=_EXCLUDE)
+    name: Name = Field("pytorch-int8-static", description=NAME)
+    node_exclusion: tuple[str, ...] = Field((), description=EXCLUDE)
     calibration: Calibration = Field(Calibration(), description="How ranges are learnt.")
 
 
@@ -190,13 +122,66 @@ class IncDynamic(Part):
     """PyTorch dynamic INT8 by Intel Neural Compressor."""
 
     kind: Literal["inc-dynamic"] = Field(description="inc-dynamic: Neural Compressor, dynamic.")
-    name: Name = Field("pytorch-int8-dynamic", description=_NAME)
-    node_exclusion: tuple[str, ...] = Field((), description=_EXCLUDE)
+    name: Name = Field("pytorch-int8-dynamic", description=NAME)
+    node_exclusion: tuple[str, ...] = Field((), description=EXCLUDE)
+    reduce_range: bool | None = Field(
+        None, description="7-bit activations. null: off where the CPU has VNNI, on elsewhere."
+    )
+
+
+class OpenVinoStatic(Part):
+    """OpenVINO static INT8 by NNCF (model_type transformer), loaded with OVModel."""
+
+    kind: Literal["openvino-static"] = Field(
+        description="openvino-static: OpenVINO, static INT8 by NNCF."
+    )
+    name: Name = Field("openvino-int8-static", description=NAME)
+    preset: Literal["mixed", "performance"] = Field(
+        "mixed",
+        description="Ranges of activations: mixed asymmetric, performance symmetric about 0.",
+    )
+    smooth_quant_alpha: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        0.95, description="How much SmoothQuant moves from activations to weights; null: off."
+    )
+    fast_bias_correction: bool = Field(
+        True, description="false: NNCF's slower and more accurate correction of biases."
+    )
+    reduce_range: bool | None = Field(None, description=REDUCE_RANGE)
+    max_drop: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="Accuracy control: the layers that cost most stay float until at most this"
+        " share of the answers on the calibration rows differs from FP32; null: none.",
+    )
+    node_exclusion: tuple[str, ...] = Field(
+        (), description="Nodes that stay float: names or regular expressions."
+    )
+    # One row at a time: NNCF knows no attention mask, and ranges would be those of padding too.
+    calibration: Calibration = Field(
+        Calibration(num_samples=300, batch_size=1), description="How ranges are learnt."
+    )
 
 
 VariantSpec = Annotated[
-    OnnxDynamic | OnnxStatic | IncStatic | IncDynamic, Field(discriminator="kind")
+    OnnxDynamic
+    | OnnxStatic
+    | OnnxBlockwise
+    | OnnxFloat16
+    | IncStatic
+    | IncDynamic
+    | OpenVinoStatic,
+    Field(discriminator="kind"),
 ]
+# What learns ranges from rows of dataset.calibration_split.
+Calibrated = OnnxStatic | IncStatic | OpenVinoStatic
+
+
+def calibration_of(spec: VariantSpec) -> Calibration | None:
+    """How a variant learns from rows of dataset.calibration_split; None where it does not."""
+    if isinstance(spec, Calibrated):
+        return spec.calibration
+    if isinstance(spec, OnnxDynamic) and spec.smooth_quant is not None:
+        return spec.calibration
+    return None
 
 
 class Evaluation(Part):
@@ -256,9 +241,22 @@ class Gates(Part):
         "variants",
         description="sweep: the ONNX variant is a configuration of `sweep`, not of `variants`.",
     )
+    must_pay: bool = Field(
+        True,
+        description="Refuse a variant that is larger than FP32 of its format, or is shown to be"
+        " slower where it is measured.",
+    )
     complete_card: bool = Field(
         False, description="Publish nothing while the card lacks what only the author can say."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A recipe that lets no variant be slower has the digest of before there was the key."""
+        value: dict[str, object] = serialize(self)
+        if self.must_pay:
+            value.pop("must_pay", None)
+        return value
 
 
 class WidgetExample(Part):
@@ -275,8 +273,8 @@ class Publication(Part):
     repo_id: RepoId | None = Field(
         None, description="Repository to publish to; the option --repo-id goes before it."
     )
-    formats: Annotated[tuple[Literal["pytorch", "onnx"], ...], Field(min_length=1)] = Field(
-        ("pytorch", "onnx"), description="Formats to publish; each needs a variant."
+    formats: Annotated[tuple[Literal["pytorch", "onnx", "openvino"], ...], Field(min_length=1)] = (
+        Field(("pytorch", "onnx"), description="Formats to publish; each needs a variant.")
     )
     include_fp32_onnx: bool = Field(False, description="Publish the FP32 ONNX model too.")
     license: str = Field(description="Licence of the result, as the Hub names it (apache-2.0).")
@@ -307,7 +305,7 @@ class Publication(Part):
         return value
 
 
-class Recipe(Part):
+class Recipe(MayTune):
     """Everything that decides what a publication holds. `labels` maps a value of the dataset's
     reference column (as text) to a label name of the model, for the tasks that have labels."""
 
@@ -315,7 +313,7 @@ class Recipe(Part):
         1, description="Version of this format."
     )
     name: Name = Field(description="Name of the recipe; that of its folder.")
-    base: Base = Field(description="The fine-tuned FP32 model to start from.")
+    base: Base = Field(description="The FP32 model to start from.")
     task: TaskName = Field(description="What the model does.")
     dataset: DatasetSpec = Field(description="The labelled data to evaluate and calibrate on.")
     labels: dict[str, str] = Field(
@@ -329,6 +327,7 @@ class Recipe(Part):
     gates: Gates = Field(Gates(), description="What a variant must meet to be published.")
     publication: Publication = Field(description="Where the result goes, and in which formats.")
     sweep: Sweep | None = Field(None, description="What `hubkit sweep` measures.")
+    tune: Tune | None = Field(None, description="What `hubkit tune` looks for.")
     analyses: AnalysesPlan = Field(AnalysesPlan(), description="Rows that are looked at apart.")
     templates: str | None = Field(
         None, description="Folder of card templates that go before hubkit's own."

@@ -95,10 +95,10 @@ Opsets = Annotated[
     _one_or_many({"type": ["integer", "null"], "minimum": 11}),
 ]
 Levels = Annotated[
-    tuple[Literal[0, 1, 2, 99], ...],
+    tuple[Literal[0, 1, 2, 3, 99], ...],
     _some,
     BeforeValidator(_listed),
-    _one_or_many({"enum": [0, 1, 2, 99]}),
+    _one_or_many({"enum": [0, 1, 2, 3, 99]}),
 ]
 
 
@@ -168,7 +168,7 @@ class Sweep(Part):
         SweepFrameworkArgs(), description="Export and graph optimization."
     )
     aware_training: bool = Field(
-        False, description="Quantization-aware training is not there yet: only false."
+        False, description="Quantization-aware training: only false, docs/recipe.md says why."
     )
     time_benchmark_args: TimeBenchmarkArgs = Field(
         TimeBenchmarkArgs(), description="How long is measured."

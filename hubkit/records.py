@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hubkit.analysis_records import Analyses as Analyses
+from hubkit.build_records import BaseBuild as BaseBuild
+from hubkit.build_records import Finetuned as Finetuned
+from hubkit.build_records import Pruned as Pruned
 from hubkit.record_base import Artifact as Artifact
 from hubkit.record_base import FileRef as FileRef
 from hubkit.record_base import Interval as Interval
@@ -16,8 +19,8 @@ from hubkit.record_base import Record as Record
 from hubkit.record_base import Scores as Scores
 from hubkit.record_base import Sha as Sha
 
-Format = Literal["pytorch", "onnx"]
-Precision = Literal["fp32", "int8"]
+Format = Literal["pytorch", "onnx", "openvino"]
+Precision = Literal["fp32", "fp16", "int8"]
 Approach = Literal["none", "dynamic", "static"]
 
 
@@ -47,6 +50,15 @@ class Lock(Record):
     python: str
     tools: dict[str, str]  # package -> version, of every tool whose work is in the result
     demo: bool = False
+    built: BaseBuild | None = None  # what was done to the base; None: it was used as it is
+
+    @model_serializer(mode="wrap")
+    def _without_nothing_done(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """lock.json of a base that was used as it is does not speak of it."""
+        value: dict[str, object] = serialize(self)
+        if self.built is None:
+            value.pop("built", None)
+        return value
 
 
 class BaseModelInfo(Record):
@@ -135,6 +147,16 @@ class Variant(Record):
         default_factory=dict
     )  # exclusion pattern -> nodes it matched
     calibration: CalibrationInfo | None = None
+    # SmoothQuant's alpha, where it was applied; auto: of each tensor its own. None: it was not.
+    smoothing: float | Literal["auto"] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_smoothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A variant that was not smoothed is written as before there was smoothing."""
+        value: dict[str, object] = serialize(self)
+        if self.smoothing is None:
+            value.pop("smoothing", None)
+        return value
 
 
 class Predictions(Record):
@@ -175,6 +197,7 @@ class TimingPoint(Record):
     p99_ms: float
     throughput_per_s: float  # sequences a second: iterations * batch_size / seconds
     round_means_ms: tuple[float, ...]
+    round_least_ms: tuple[float, ...] = ()  # what other work on the machine disturbs least
     energy_j: float | None = None  # of the processor, for all iterations; None: no counter
 
 
@@ -191,7 +214,7 @@ class Timings(Record):
 
 
 class Candidate(Record):
-    """One ONNX INT8 variant before the gate."""
+    """One INT8 variant before the gate."""
 
     variant: str
     passes: bool
@@ -201,6 +224,9 @@ class Candidate(Record):
     relative_loss: float | None  # of the baseline's metric; None: no meaning
     loss_interval: Interval | None  # of relative_loss: relative too, unlike Paired.loss_interval
     mean_ms: float | None  # geometric mean over the benchmark grid; None where not measured
+    # What it is against FP32, which it therefore must not take the place of; or against the variant
+    # of another format that is published anyway (`Selection.outdone`); None: none of these.
+    worse: Literal["larger", "slower", "slower-than-rival", "less-faithful"] | None = None
 
 
 class Selection(Record):
@@ -209,6 +235,12 @@ class Selection(Record):
     prefer: str
     candidates: tuple[Candidate, ...]
     selected: str | None  # None: no variant passes
+
+    @property
+    def outdone(self) -> bool:
+        """Whether the variant of another format alone is why none passes."""
+        rivals = ("slower-than-rival", "less-faithful")
+        return self.selected is None and any(one.worse in rivals for one in self.candidates)
 
 
 class Sample(Record):
@@ -259,6 +291,24 @@ class SweepOrigin(Record):
     selected: str
 
 
+class TuneOrigin(Record):
+    """The search that a published variant was found by; tune.json beside results.json is its whole
+    report. Losses are in the metric's own unit, of the rows that the search had not seen.
+    `rows_needed`: what it would take to decide; None: decided, or no number would."""
+
+    trials: int
+    search_rows: int
+    confirm_rows: int
+    taken: str
+    metric: str
+    loss: float
+    loss_interval: Interval
+    confidence: float
+    allowed: float
+    decided: bool
+    rows_needed: int | None = None
+
+
 class Report(Record):
     """results.json: everything that was measured."""
 
@@ -272,10 +322,12 @@ class Report(Record):
     scores: tuple[Scores, ...]
     timings: Timings | None = None
     selection: Selection | None = None
+    openvino_selection: Selection | None = None  # None: no variant of it was asked for
     samples: tuple[Sample, ...] = ()
     made_up_samples: bool = False  # they are hubkit's own, and not rows of the dataset
     failures: tuple[Failed, ...] = ()
     sweep: SweepOrigin | None = None
+    tuned: TuneOrigin | None = None
     analyses: Analyses | None = None  # None: not measured
 
     def variant(self, name: str) -> Variant:
@@ -295,6 +347,8 @@ class Report(Record):
         }
         if self.selection and self.selection.selected:
             chosen["onnx"] = self.variant(self.selection.selected)
+        if self.openvino_selection and self.openvino_selection.selected:
+            chosen["openvino"] = self.variant(self.openvino_selection.selected)
         return chosen
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -166,6 +166,26 @@ class Store:
         with disk_errors(self.root), (self.root / "alone.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # it ends with the process, however that ends
             yield
+
+    @contextmanager
+    def turn(self, key: str, waits: Callable[[], None]) -> Iterator[bool]:
+        """Wait until no other process is at what has that key, and keep them out of it; gives
+        whether there was one. `waits` is called before a wait."""
+        import fcntl
+
+        # A byte for each key, and one file for all of them.
+        at = int(digest_of_value(key)[:15], 16)
+        with disk_errors(self.root):
+            lock = (self.root / "turns.lock").open("ab")
+        with lock:  # it ends with the process, however that ends
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
+                waited = False
+            except (BlockingIOError, PermissionError):
+                waits()
+                fcntl.lockf(lock, fcntl.LOCK_EX, 1, at)
+                waited = True
+            yield waited
 
     def path(self, artifact: Artifact) -> Path:
         """The artifact's folder. Its files are read-only: copy before changing.

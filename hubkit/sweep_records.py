@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hubkit.recipe import DatasetSpec, Evaluation, MetricName, OnnxDynamic, OnnxStatic, Sweep
 from hubkit.records import (
+    BaseBuild,
     BaseModelInfo,
     Dataset,
     Encoded,
@@ -50,6 +51,24 @@ class NoisePoint(Record):
     relative: float
 
 
+class FullModel(Record):
+    """The model with all its layers, that a pruned one is compared with in a sweep.
+
+    `baselines`: full-pytorch-fp32 and full-onnx-fp32; `rows`: the same configurations as of the
+    pruned model, each named "full-" and its name. `scores`: of the models of both, under their
+    names, each against full-pytorch-fp32. Times are in `SweepReport.timings` under these names.
+    """
+
+    base: BaseModelInfo
+    built: BaseBuild | None = None  # None: the base as it is
+    baselines: tuple[Variant, ...]
+    rows: tuple[SweepRow, ...]
+    scores: tuple[Scores, ...]
+
+    def scores_of(self, name: str) -> Scores | None:
+        return next((s for s in self.scores if s.variant == name), None)
+
+
 class SweepReport(Record):
     """results.json of a sweep: everything that was declared and measured.
 
@@ -79,6 +98,15 @@ class SweepReport(Record):
     timings: Timings | None = None
     noise: tuple[NoisePoint, ...] = ()
     partial: tuple[str, ...] = ()
+    full: FullModel | None = None  # None: the base was not pruned
+
+    @model_serializer(mode="wrap")
+    def _without_no_full_model(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """results.json of a base with all its layers does not speak of another."""
+        value: dict[str, object] = serialize(self)
+        if self.full is None:
+            value.pop("full", None)
+        return value
 
     @property
     def failures(self) -> tuple[Failed, ...]:

@@ -11,31 +11,24 @@ from dataclasses import dataclass, replace
 
 from hubkit.backends.node_patterns import match_nodes, read_graph
 from hubkit.errors import RecipeError, UsageError
+from hubkit.full_model import full_model
 from hubkit.measuring import score, time
 from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
 from hubkit.quantizing import (
-    CalibrationRows,
     Graphs,
-    graph_key,
-    learn,
     make_graphs,
-    quantize_input,
-    source_of,
 )
 from hubkit.recipe import Recipe, Sweep
 from hubkit.recipe_file import LoadedRecipe
-from hubkit.records import Failed, Scores, Timings, Variant
+from hubkit.records import Scores, Timings, Variant
 from hubkit.runner import Runner
-from hubkit.stages.digest import DigestInput, digest
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
-from hubkit.stages.quantize import quantize
 from hubkit.sweep_plan import configurations, every_configuration, time_plan
-from hubkit.sweep_records import NoisePoint, OnnxSpec, SweepReport, SweepRow
+from hubkit.sweep_records import NoisePoint, OnnxSpec, SweepReport
+from hubkit.sweep_rows import grouped, quantized_rows, without
 
 # ONNX FP32 in a second process: what differs between the two is the machine's.
 TWIN = "onnx-fp32-again"
-# Two processes, so that both cores quantize.
-_LANES = ("onnx", "onnx-2")
 
 
 @dataclass(frozen=True)
@@ -69,16 +62,18 @@ def measure_sweep(
     plain = run.run(export, ExportInput(base=material.base, task=recipe.task), lane="onnx")
     graphs = make_graphs(run, material.base, recipe.task, plain, specs)
     refuse_idle_patterns(run, graphs, specs)
-    rows = _quantized(run, recipe, material, graphs, specs)
-    rows, distinct = _grouped(run, graphs, rows)
+    rows = quantized_rows(run, recipe, material, graphs, specs)
+    rows, distinct = grouped(run, graphs, rows)
     scores, unscored = score(run, recipe, material, (original, *distinct))
-    rows = _without(rows, unscored)
+    rows = without(rows, unscored)
     scored = {one.variant for one in scores}
     baselines = (original, *(v for v in graphs.made.values() if v.name in scored))
-    run.close()  # the workers' memory and threads would disturb what is timed
     measured = tuple(v for v in (original, *distinct) if v.name in scored)
+    full = full_model(run, recipe, material, specs, measured)
+    run.close()  # the workers' memory and threads would disturb what is timed
     twin = plain.model_copy(update={"name": TWIN})
-    timings = time(run, material.base, (*measured, twin), time_plan(declared))
+    timed = (*measured, *(full.variants if full else ()), twin)
+    timings = time(run, material.base, timed, time_plan(declared))
     return SweepReport(
         recipe=loaded.recipe.name,
         task=recipe.task,
@@ -98,6 +93,7 @@ def measure_sweep(
         timings=timings,
         noise=noise_floor(timings, plain.name),
         partial=_partial(material, choice),
+        full=full.record if full else None,
     )
 
 
@@ -160,61 +156,6 @@ def refuse_idle_patterns(run: Runner, graphs: Graphs, specs: Sequence[OnnxSpec])
         else:
             if error is not None:
                 raise error
-
-
-def _quantized(
-    run: Runner,
-    recipe: Recipe,
-    material: Material,
-    graphs: Graphs,
-    specs: Sequence[OnnxSpec],
-) -> tuple[SweepRow, ...]:
-    """A row for each configuration, with its variant or the reason why there is none."""
-    split = recipe.dataset.calibration_split
-    sources = {spec.name: source_of(graphs, spec) for spec in specs}
-    able = [spec for spec in specs if isinstance(sources[spec.name], Variant)]
-    learnt = learn(run, graphs, able, CalibrationRows(material.calibration, split))
-    calls = []
-    for number, spec in enumerate(able):
-        call = quantize_input(material.base, graphs.made[graph_key(spec)], spec, learnt, split)
-        calls.append((call, spec.name, _LANES[number % len(_LANES)]))
-    made = run.settle(quantize, calls)
-    results = {**sources, **{spec.name: one for spec, one in zip(able, made, strict=True)}}
-    return tuple(_row(spec, results[spec.name]) for spec in specs)
-
-
-def _row(spec: OnnxSpec, result: Variant | Failed) -> SweepRow:
-    if isinstance(result, Failed):
-        return SweepRow(name=spec.name, spec=spec, failed=result)
-    return SweepRow(name=spec.name, spec=spec, variant=result)
-
-
-def _grouped(
-    run: Runner, graphs: Graphs, rows: Sequence[SweepRow]
-) -> tuple[tuple[SweepRow, ...], tuple[Variant, ...]]:
-    """The rows with what each is the same as, and the variants that differ: those to measure."""
-    variants = [*graphs.made.values(), *(row.variant for row in rows if row.variant)]
-    calls = [(DigestInput(variant=v), v.name, "onnx") for v in variants]
-    digests = [run.expect(result).digest for result in run.map(digest, calls)]
-    first: dict[str, Variant] = {}
-    same: dict[str, str] = {}
-    for variant, found in zip(variants, digests, strict=True):
-        known = first.setdefault(found, variant)
-        if known is not variant:
-            same[variant.name] = known.name
-    grouped = tuple(row.model_copy(update={"same_as": same.get(row.name)}) for row in rows)
-    return grouped, tuple(first.values())
-
-
-def _without(rows: Sequence[SweepRow], unscored: Sequence[Failed]) -> tuple[SweepRow, ...]:
-    """The rows, those that could not be run with their reason in place of their variant."""
-    why = {one.subject: one for one in unscored}
-    found = []
-    for row in rows:
-        failed = why.get(row.same_as or row.name)
-        changed = {"variant": None, "failed": failed, "same_as": None} if failed else {}
-        found.append(row.model_copy(update=changed))
-    return tuple(found)
 
 
 def noise_floor(timings: Timings, name: str) -> tuple[NoisePoint, ...]:

@@ -40,12 +40,18 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import torch
+    from openvino import Model as Graph
 
     from hubkit.tasks.base import Task
 
-TOLERANCE: dict[Format, float] = {"onnx": 1e-4, "pytorch": 1e-3}
-_FILES: dict[Format, str] = {"onnx": "model.onnx", "pytorch": "pytorch_model.bin"}
+TOLERANCE: dict[Format, float] = {"onnx": 1e-4, "pytorch": 1e-3, "openvino": 1e-3}
+_FILES: dict[Format, str] = {
+    "onnx": "model.onnx",
+    "pytorch": "pytorch_model.bin",
+    "openvino": "openvino/openvino_model.xml",
+}
 _NO_INC = "hubkit[inc] is not installed"
+_NO_OPENVINO = "hubkit[openvino] is not installed"
 _NOT_OURS = "Only repositories that hubkit published can be verified."
 _AGAIN = "Somebody has changed it on the Hub: publish again to put it right."
 
@@ -188,11 +194,37 @@ def check_pytorch(place: Place, report: Report) -> FormatCheck:
     return done.model_copy(update={"quantized_modules": quantized})
 
 
-def _loaded(library: ModuleType, name: str, place: Place) -> _Model:
+def check_openvino(place: Place, report: Report) -> FormatCheck:
+    """Load as OVModel does it for everybody, see that it is INT8, and predict the samples."""
+    if not _has_openvino():
+        return FormatCheck(format="openvino", checked=False, reason=_NO_OPENVINO)
+    from hubkit.backends.openvino import count_quantized
+
+    name = task_for(report.task).classes.openvino
+    try:
+        from optimum import intel
+
+        getattr(intel, name)  # which imports it
+    except (ImportError, RuntimeError) as error:
+        reason = f"optimum-intel does not work with the versions here ({error})"
+        return FormatCheck(format="openvino", checked=False, reason=reason)
+    model = _loaded(intel, name, place, subfolder="openvino")
+    quantized = count_quantized(cast("Graph", model.model))
+    if not quantized:
+        raise VerifyError(
+            f"{name} loads it without a single quantized product: what is on the Hub is FP32",
+            hint="Publish again.",
+        )
+    done = _predict("openvino", model, place, report)
+    return done.model_copy(update={"quantized_modules": quantized})
+
+
+def _loaded(library: ModuleType, name: str, place: Place, **options: str) -> _Model:
     """An optimum model, by the two lines that the card shows."""
     try:
         loader = getattr(library, name)
-        return cast("_Model", loader.from_pretrained(place.repo_id, revision=place.revision))
+        model = loader.from_pretrained(place.repo_id, revision=place.revision, **options)
+        return cast("_Model", model)
     except Exception as error:  # a damaged file fails in a hundred ways; each of them is an answer
         raise VerifyError(
             f"{name}.from_pretrained({place.repo_id!r}) fails: {type(error).__name__}: {error}",
@@ -243,11 +275,17 @@ def _import(formats: Sequence[Format], done: Future[None]) -> None:
             import_module("optimum.onnxruntime")
         if "pytorch" in formats and _has_inc():
             import_module("optimum.intel.neural_compressor")
+        if "openvino" in formats and _has_openvino():
+            import_module("optimum.intel")
     done.set_result(None)
 
 
 def _has_inc() -> bool:
     return find_spec("neural_compressor") is not None and find_spec("optimum.intel") is not None
+
+
+def _has_openvino() -> bool:
+    return find_spec("openvino") is not None and find_spec("optimum.intel") is not None
 
 
 def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
@@ -275,7 +313,7 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
         tell("loading", 2, 4)
         imported.result()
         place = Place(repo_id=given.repo_id, revision=sha)
-        check = {"onnx": check_onnx, "pytorch": check_pytorch}
+        check = {"onnx": check_onnx, "pytorch": check_pytorch, "openvino": check_openvino}
         for format_ in formats:
             with reading(hub, f"loading {given.repo_id}", given.repo_id):
                 checks.append(check[format_](place, report))

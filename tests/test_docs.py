@@ -18,6 +18,7 @@ README = ROOT / "README.md"
 COMMANDS = (
     "publish",
     "sweep",
+    "tune",
     "quantize",
     "evaluate",
     "benchmark",

@@ -166,6 +166,51 @@ def test_a_call_is_json(tmp_path: Path) -> None:
     assert Store(tmp_path).get_record("k", Made) is not None
 
 
+_OTHER = """
+import sys
+from pathlib import Path
+from hubkit.store import Store
+with Store(Path(sys.argv[1])).turn("k", lambda: None):
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("ends", ["done", "killed"])
+def test_two_processes_do_not_do_the_same_beside_each_other(tmp_path: Path, ends: str) -> None:
+    root = Path(__file__).resolve().parent.parent
+    other = subprocess.Popen(
+        [sys.executable, "-c", _OTHER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=root,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"in\n"
+    store = Store(tmp_path)
+    call = Call(stage=write.name, given={"text": "a"}, key="another", store=str(tmp_path))
+    execute(call)  # nobody is at that
+    made = store.get_record("another", Made)
+    assert made is not None
+    theirs = made.model_copy(update={"pid": -1})
+    heard: list[str] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        heard.append(what)
+        if what == "waiting for another process":
+            if ends == "done":
+                store.put_record("k", theirs)
+            other.kill()
+
+    execute(call.model_copy(update={"key": "k"}), progress)
+    other.communicate()
+    assert heard[0] == "waiting for another process"
+    if ends == "done":  # taken, not made again
+        assert (heard[1:], store.get_record("k", Made)) == ([], theirs)
+    else:
+        assert (heard[1:], store.get_record("k", Made)) == (["writing"], made)
+
+
 _PARENT = """
 import sys
 from pathlib import Path

@@ -12,15 +12,23 @@ if TYPE_CHECKING:
     from hubkit.recipe import VariantSpec
 
 EXPORTERS = Registry(
-    "exporter", {"onnx": "hubkit.backends.optimum:exporter"}, group="hubkit.exporters"
+    "exporter",
+    {
+        "onnx": "hubkit.backends.optimum:exporter",
+        "openvino": "hubkit.backends.openvino:exporter",
+    },
+    group="hubkit.exporters",
 )
 QUANTIZERS = Registry(
     "kind of quantization",
     {
         "onnx-dynamic": "hubkit.backends.onnx_quantizers:dynamic",
         "onnx-static": "hubkit.backends.onnx_quantizers:static",
+        "onnx-blockwise": "hubkit.backends.onnx_blockwise_quantizer:blockwise",
+        "onnx-float16": "hubkit.backends.onnx_float16:float16",
         "inc-dynamic": "hubkit.backends.neural_compressor:dynamic",
         "inc-static": "hubkit.backends.neural_compressor:static",
+        "openvino-static": "hubkit.backends.openvino_quantizer:static",
     },
     group="hubkit.quantizers",
 )
@@ -30,6 +38,8 @@ RUNTIMES = Registry(
         "onnx": "hubkit.backends.onnxruntime:runtime",
         "pytorch-fp32": "hubkit.backends.torch:runtime",
         "pytorch-int8": "hubkit.backends.neural_compressor:runtime",
+        "openvino-fp32": "hubkit.backends.openvino:fp32",
+        "openvino-int8": "hubkit.backends.openvino:int8",
     },
     group="hubkit.runtimes",
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubkit.backends import onnx_files
 from hubkit.backends.activation_histogram import Histogram
 from hubkit.backends.node_patterns import Graph, read_graph
 from hubkit.backends.onnx_plan import with_fused
@@ -106,6 +107,78 @@ def _same_values(graph: Graph, tensor: str) -> str:
 
 
 @dataclass(frozen=True)
+class Channels:
+    """Extremes and the mean of squares of each channel (the last axis) of a tensor: float32[width],
+    each."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    mean_square: NDArray[np.float32]
+
+    @property
+    def most(self) -> NDArray[np.float32]:
+        """The largest magnitude of each channel."""
+        import numpy as np
+
+        return np.maximum(np.abs(self.low), np.abs(self.high))
+
+
+def gather_channels(
+    model: Path,
+    batches: Sequence[Arrays],
+    tensors: Collection[str],
+    scratch: Path,
+    *,
+    done: Done = lambda rows: None,
+) -> dict[str, Channels]:
+    """Statistics of each channel of float tensors, as far as they have channels and no NaN.
+
+    The arguments are those of `gather_statistics`; padding is counted, as it is quantized too.
+    """
+    import numpy as np
+
+    run = _Run.start(model, set(tensors), scratch)
+    longest = max(batches, key=_length)
+    probe = run.call(_rows(longest, 0, 1), run.tensors)
+    names = [name for name in run.tensors if probe[name].ndim >= 2]
+    row_bytes = max(1, sum(probe[name].nbytes for name in names))
+    parts = list(_cut(batches, row_bytes / _length(longest)))
+
+    def seen(batch: Arrays) -> dict[str, tuple[NDArray[np.float64], ...]]:
+        arrays = run.call(batch, names)
+        flat = {name: array.reshape(-1, array.shape[-1]) for name, array in arrays.items()}
+        return {
+            name: (
+                one.min(axis=0),
+                one.max(axis=0),
+                np.square(one, dtype=np.float64).sum(axis=0),
+                np.array(len(one)),
+            )
+            for name, one in flat.items()
+        }
+
+    found: dict[str, tuple[NDArray[np.float64], ...]] = {}
+    rows = 0
+    with ThreadPoolExecutor(default_threads()) as pool:
+        for batch, one in zip(parts, pool.map(seen, parts), strict=True):
+            for name, (low, high, squares, count) in one.items():
+                if name in found:
+                    old = found[name]
+                    low, high = np.minimum(low, old[0]), np.maximum(high, old[1])
+                    squares, count = squares + old[2], count + old[3]
+                found[name] = (low, high, squares, count)
+            rows += len(batch["input_ids"])
+            done(rows)
+    return {
+        name: Channels(
+            low.astype(np.float32), high.astype(np.float32), (squares / count).astype(np.float32)
+        )
+        for name, (low, high, squares, count) in found.items()
+        if np.isfinite(squares).all()
+    }
+
+
+@dataclass(frozen=True)
 class _Run:
     """A session with the wanted tensors, as far as they are float, among its outputs."""
 
@@ -124,14 +197,14 @@ class _Run:
         more = sorted(set(wanted) - there - given)
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in more)
         copy = scratch / "with_outputs.onnx"
-        onnx.save(proto, str(copy))
+        onnx_files.save(proto, copy)
         del proto
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1  # calls run side by side instead
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(copy, options, providers=["CPUExecutionProvider"])
-        copy.unlink()
+        onnx_files.remove(copy)
         outputs = session.get_outputs()
         floats = [o.name for o in outputs if o.type == "tensor(float)" and o.name in wanted]
         return cls(session, tuple(floats))

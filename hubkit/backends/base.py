@@ -31,6 +31,7 @@ class Quantized:
     per_channel: bool | None = None  # where the spec leaves it to the quantizer
     reduce_range: bool | None = None
     real_samples: int = 0
+    smoothing: float | None = None  # SmoothQuant's alpha, where the quantizer itself applied it
 
 
 class Exporter(Protocol):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
+from hubkit.backends.neural_compressor_file import takes_eight_bits, use_eight_bits, write_again
 from hubkit.backends.node_patterns import matching_names, nothing_matches
 from hubkit.backends.quiet import quiet
 from hubkit.backends.torch import TorchSession, head_of, input_names, load_model
 from hubkit.deps import require
 from hubkit.errors import DataError, ModelError, RecipeError
+from hubkit.machine import has_exact_products, machine_info
 from hubkit.recipe import IncDynamic, IncStatic
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "pytorch_model.bin"
 _INC = "optimum.intel.neural_compressor"
 # Neural Compressor's names. "kl" is its own default; percentile it does not have.
-_ALGORITHMS = {"minmax": "minmax", "entropy": "kl"}
+ALGORITHMS: dict[Literal["minmax", "entropy"], str] = {"minmax": "minmax", "entropy": "kl"}
 _FLOAT = {"activation": {"dtype": ["fp32"]}, "weight": {"dtype": ["fp32"]}}
 
 
@@ -99,12 +104,12 @@ class IncStaticQuantizer:
                 "static quantization learns ranges from rows, and was given none",
                 hint="Name a dataset.calibration_split with rows in the recipe.",
             )
-        if spec.calibration.method not in _ALGORITHMS:
+        if spec.calibration.method == "percentile":
             raise RecipeError(
                 f"calibration.method {spec.calibration.method}: Neural Compressor has none such",
-                hint=f"It has {' and '.join(_ALGORITHMS)}.",
+                hint=f"It has {' and '.join(ALGORITHMS)}.",
             )
-        algorithm = {"activation": {"algorithm": [_ALGORITHMS[spec.calibration.method]]}}
+        algorithm = {"activation": {"algorithm": [ALGORITHMS[spec.calibration.method]]}}
 
         def calibrate(network: Module) -> None:
             _run_all(network, calibration)
@@ -127,7 +132,15 @@ class IncDynamicQuantizer:
         self, model: Path, output: Path, spec: IncDynamic, calibration: Sequence[Arrays] = ()
     ) -> Quantized:
         """Write a folder for INCModel; `model` is the FP32 PyTorch folder."""
-        return _quantize(model, output, spec.node_exclusion, approach="dynamic")
+        narrow = spec.reduce_range
+        if narrow is None:
+            narrow = not has_exact_products(machine_info().flags)
+
+        def widen(network: Module) -> None:
+            if not narrow:
+                use_eight_bits(network)
+
+        return _quantize(model, output, spec.node_exclusion, approach="dynamic", finish=widen)
 
 
 def _quantize(
@@ -139,6 +152,7 @@ def _quantize(
     op_types: dict[str, dict[str, dict[str, list[str]]]] | None = None,
     calibrate: Callable[[Module], None] | None = None,
     samples: int = 0,
+    finish: Callable[[Module], None] | None = None,
 ) -> Quantized:
     with quiet(), tempfile.TemporaryDirectory(dir=output.parent, prefix="inc-") as scratch:
         inc = require(_INC, extra="inc")
@@ -161,6 +175,9 @@ def _quantize(
         )
         quantizer = inc.INCQuantizer(network, task=head_of(model).task, calibration_fn=calibrate)
         done = _fit(quantizer, settings, output, Path(scratch))
+        if finish:
+            finish(done)
+            write_again(done, output / MODEL_FILE)
         maybe_save_preprocessors(model, output)
     modules = _quantized(done)
     if not modules:
@@ -171,7 +188,7 @@ def _quantize(
         nodes_excluded={pattern: len(names) for pattern, names in out.items()},
         operators=tuple(sorted({type(module).__name__ for module in modules})),
         per_channel=all(_is_per_channel(module) for module in modules),
-        reduce_range=bool(_reduces_range()),
+        reduce_range=_reduces_range() if samples else not takes_eight_bits(done),
         real_samples=samples,
     )
 
@@ -189,13 +206,37 @@ class _IncQuantizer(Protocol):
 def _fit(
     work: _IncQuantizer, settings: PostTrainingQuantConfig, output: Path, scratch: Path
 ) -> Module:
-    with _workspace(scratch):
+    with _workspace(scratch), _hushed() as said:
         try:
             work.quantize(settings, save_directory=output)
         except (RuntimeError, AttributeError) as error:
-            # It gives None, or raises, where its tuning found nothing to save.
-            raise ModelError(f"Neural Compressor cannot quantize this model: {error}") from error
+            # It gives None, or raises, where its tuning found nothing to save: what was raised
+            # within it is in the traceback that it prints, no more.
+            lines = [line for line in said.getvalue().splitlines() if _RAISED.match(line)]
+            reason = lines[-1] if lines else str(error)
+            raise ModelError(f"Neural Compressor cannot quantize this model: {reason}") from error
     return work._quantized_model
+
+
+# The last line of a traceback.
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt)\b.*")
+
+
+@contextmanager
+def _hushed() -> Iterator[io.StringIO]:
+    """What Neural Compressor prints to stderr, tracebacks of all that it catches, comes here, and
+    its log of errors nowhere. With HUBKIT_DEBUG set it stays where it is."""
+    said = io.StringIO()
+    if os.environ.get("HUBKIT_DEBUG"):
+        yield said
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(said):
+            yield said
+    finally:
+        logging.disable(before)
 
 
 @contextmanager
@@ -222,14 +263,19 @@ def _run_all(network: Module, batches: Sequence[Arrays]) -> None:
 
 def _excluded(network: Module, patterns: Sequence[str]) -> dict[str, list[str]]:
     """Pattern -> names of the modules that it keeps in FP32: a name, or a regular expression."""
-    from torch import nn
-
-    able = [n for n, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Embedding))]
+    able = _able(network)
     found = {pattern: sorted(matching_names(pattern, able)) for pattern in patterns}
     for pattern, names in found.items():
         if not names:
             raise nothing_matches(pattern, able, f"Modules here: {', '.join(able)}.")
     return found
+
+
+def _able(network: Module) -> list[str]:
+    """Names of the modules that can be INT8."""
+    from torch import nn
+
+    return [n for n, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Embedding))]
 
 
 def _is_per_channel(module: Module) -> bool:

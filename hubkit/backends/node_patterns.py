@@ -176,7 +176,7 @@ def _residual(graph: Graph) -> Iterable[Node]:
     the normalizations that they are fused into."""
     masks = set(mask_adds(graph))
     for node in graph.nodes:
-        sums = node.op == "Add" and node not in masks and len(graph.operands(node)) == 2
+        sums = node.op in {"Add", "Sum"} and node not in masks and len(graph.operands(node)) == 2
         if sums or node.op in _SKIPS:
             sources = {n.op for n in graph.before(node)}
             if not sources & {"Gather", "Erf"}:

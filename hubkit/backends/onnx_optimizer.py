@@ -7,17 +7,24 @@ graph is optimized in other ways. Hence the levels here. They keep to what holds
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hubkit.backends import onnx_files
+from hubkit.backends.onnx_lowering import lower
+from hubkit.backends.onnx_sameness import TOLERANCE, difference
 from hubkit.backends.quiet import quiet
 from hubkit.errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from optimum.onnxruntime.configuration import OptimizationConfig
     from transformers import PretrainedConfig
 
-Level = Literal[1, 2, 99]
+Level = Literal[1, 2, 3, 99]
 MODEL_FILE = "model.onnx"
 
 # Left out at every level, by onnxruntime.transformers as well: equal weights stay apart.
@@ -34,39 +41,121 @@ _FUSED = {
     *("Attention", "MultiHeadAttention", "SkipLayerNormalization", "EmbedLayerNormalization"),
     *("BiasGelu", "FastGelu", "Gelu", "LayerNormalization"),
 }
+_REWRITTEN = "hubkit.rewritten"  # a key of the ONNX file's metadata
+# What matching a pattern that looks like another ends with in onnxruntime's optimizer.
+_FUSION_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is rewritten: the boldest first, and each next one leaves out what may be wrong."""
+
+    attention: bool = True
+    first_token: bool = False
+
+
+_PLANS = {
+    2: (_Plan(),),
+    3: (_Plan(first_token=True), _Plan(), _Plan(attention=False)),
+    99: (_Plan(),),
+}
 
 
 def optimize(model: Path, output: Path, *, level: Level) -> str:
     """Write model.onnx, optimized, and the other files of `model` to `output`; gives "model.onnx".
 
     1: what onnxruntime calls basic: constants folded, needless nodes taken out. 2: and the parts of
-    a Transformer fused (Attention, SkipLayerNormalization, BiasGelu). 99: and all else that is
-    written alike on any machine, the embeddings too (EmbedLayerNormalization). Above 1 attention
-    takes the mask as it is, so that padding may be on either side. Equal input gives equal bytes.
-    Raises ModelError where the architecture is not known to the optimizer, nothing of it can be
-    fused, or the model is above 2 GB.
+    a Transformer fused (Attention, SkipLayerNormalization, BiasGelu). 3: these written in the
+    operators that are fastest beside integers, and nothing computed for tokens that nobody reads
+    (`hubkit.backends.onnx_lowering`). 99: the fused ones, and all else that is written alike on any
+    machine, the embeddings too (EmbedLayerNormalization). Above 1 attention takes the mask as it
+    is, so that padding may be on either side; and the graph is run beside that of level 1 on a few
+    inputs. Where it answers otherwise, 3 leaves out what makes it so, and the others raise
+    ModelError. 3 takes any architecture, and rewrites what it knows of it: `rewritten` tells what
+    that was. Equal input gives equal bytes. Raises ModelError where the architecture is not known
+    to the optimizer or nothing of it can be fused (2 and 99), or the model is above 2 GB.
     """
-    import onnx
-
     output.mkdir(parents=True, exist_ok=True)
     with quiet():
-        target = output / MODEL_FILE
-        _by_session(model / MODEL_FILE, target, level)
-        graph = onnx.load(str(target))
-        if level > 1:
-            graph = _fused(graph, _config(model), level)
-        _tidy(graph)
-        onnx.save(graph, str(target))
+        if level == 1:
+            _by_session(model / MODEL_FILE, output / MODEL_FILE, level)
+            _finish(_load(output / MODEL_FILE), output / MODEL_FILE)
+        else:
+            _rewrite(model, output, level)
     for file in sorted(model.iterdir()):
         if file.is_file() and file.name != MODEL_FILE:
             shutil.copyfile(file, output / file.name)
     return MODEL_FILE
 
 
+def rewritten(path: Path) -> str:
+    """What was rewritten in an ONNX file that `optimize` wrote, or came of one, such as
+    "Attention 6, BiasGelu 6", or "nothing: " and why; empty where nothing was to be."""
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    return next((one.value for one in model.metadata_props if one.key == _REWRITTEN), "")
+
+
+def _rewrite(model: Path, output: Path, level: Level) -> None:
+    """Write the first of the level's graphs that answers as the model does."""
+    target, failed = output / MODEL_FILE, ""
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix="onnxruntime-") as scratch:
+        basic = Path(scratch) / MODEL_FILE
+        _by_session(model / MODEL_FILE, basic, level)
+        for plan in _PLANS[level]:
+            graph = _load(basic)
+            try:
+                graph, done = _planned(graph, model, level, plan)
+            except ModelError as error:
+                if level != 3:
+                    raise
+                failed = str(error)
+                continue
+            _finish(graph, target, done)
+            furthest = difference(model / MODEL_FILE, target, model / "config.json")
+            if furthest <= TOLERANCE:
+                return
+            failed = f"it would answer otherwise, by {furthest:.1g} of its largest output"
+        if level != 3:
+            raise ModelError(
+                f"the graph of this model cannot be optimized to level {level}: {failed}",
+                hint="Set framework_args.optimization_level to 0, 1 or 3.",
+            )
+        _finish(_load(basic), target, f"nothing: {failed}")
+
+
+def _planned(graph: ModelProto, model: Path, level: Level, plan: _Plan) -> tuple[ModelProto, str]:
+    """The graph as planned, and how much of it was rewritten."""
+    before, config = _count_fused(graph), _config(model)
+    graph = _fused(graph, config, level, plan)
+    done = _count_fused(graph) - before
+    if not done and level == 2:
+        raise _not_fusable(config.model_type, "finds nothing to fuse in it")
+    if level == 3:
+        done["first token"] = lower(graph, first_token=plan.first_token)
+    return graph, ", ".join(f"{what} {count}" for what, count in sorted(done.items()) if count)
+
+
+def _load(path: Path) -> ModelProto:
+    import onnx
+
+    return onnx.load(str(path))
+
+
+def _finish(graph: ModelProto, target: Path, done: str = "") -> None:
+    import onnx
+
+    _tidy(graph)
+    if done:
+        onnx.helper.set_model_props(graph, {_REWRITTEN: done})
+    onnx.save(graph, str(target))
+
+
 def _by_session(source: Path, target: Path, level: Level) -> None:
     import onnxruntime
 
-    if any(source.parent.glob(f"{source.name}[_.]*")):  # weights that a file of 2 GB cannot hold
+    if onnx_files.weights_beside(source):
         raise ModelError(
             "a model above 2 GB cannot be optimized before it is quantized",
             hint="Set framework_args.optimization_level to 0.",
@@ -94,36 +183,49 @@ def _config(model: Path) -> PretrainedConfig:
         raise _not_fusable("unknown", "finds no model_type in its config.json") from error
 
 
-def _fused(graph: ModelProto, config: PretrainedConfig, level: Level) -> ModelProto:
+def _fused(graph: ModelProto, config: PretrainedConfig, level: Level, plan: _Plan) -> ModelProto:
     from onnxruntime.transformers.optimizer import optimize_by_fusion
     from optimum.onnxruntime.configuration import OptimizationConfig
+
+    wanted = OptimizationConfig(
+        optimization_level=2 if level == 3 else level,
+        disable_embed_layer_norm_fusion=level != 99,
+        use_raw_attention_mask=True,
+    )
+    name, heads, width = _architecture(config, wanted, level)
+    options = wanted.create_fusion_options(name)
+    options.enable_attention = plan.attention
+    # It takes a minute where DeBERTa has six layers, and finds a few needless reshapes.
+    options.enable_shape_inference = level != 3
+    try:
+        fused: ModelProto = optimize_by_fusion(graph, name, heads, width, options).model
+    except _FUSION_ERRORS as error:
+        raise _not_fusable(config.model_type, f"fails on it ({error})") from error
+    return fused
+
+
+def _architecture(
+    config: PretrainedConfig, wanted: OptimizationConfig, level: Level
+) -> tuple[str, int, int]:
+    """What onnxruntime's optimizer calls this kind of model, its heads and its width; zeros are
+    found out by the optimizer, as those of any encoder are at level 3."""
     from optimum.onnxruntime.utils import ORTConfigManager
     from optimum.utils import NormalizedConfigManager
 
     kind = config.model_type
-    wanted = OptimizationConfig(
-        optimization_level=level,
-        disable_embed_layer_norm_fusion=level != 99,
-        use_raw_attention_mask=True,
-    )
     try:
         ORTConfigManager.check_optimization_supported_model(kind, wanted)
         sizes = NormalizedConfigManager.get_normalized_config_class(kind)(config)
         name = ORTConfigManager.get_model_ort_type(kind)
-        heads, width = sizes.num_attention_heads, sizes.hidden_size
+        return name, sizes.num_attention_heads, sizes.hidden_size
     except (KeyError, NotImplementedError, AttributeError) as error:
+        if level == 3:
+            return "bert", 0, 0
         raise _not_fusable(kind, "does not know this architecture") from error
-    before = _count_fused(graph)
-    fused: ModelProto = optimize_by_fusion(
-        graph, name, heads, width, wanted.create_fusion_options(name)
-    ).model
-    if level == 2 and _count_fused(fused) == before:
-        raise _not_fusable(kind, "finds nothing to fuse in it")
-    return fused
 
 
-def _count_fused(graph: ModelProto) -> int:
-    return sum(node.op_type in _FUSED for node in graph.graph.node)
+def _count_fused(graph: ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in graph.graph.node if node.op_type in _FUSED)
 
 
 def _not_fusable(kind: str, why: str) -> ModelError:

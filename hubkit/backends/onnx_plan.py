@@ -8,13 +8,14 @@ from pathlib import Path
 
 from hubkit.backends.node_patterns import Graph, Node, is_look_up, match_nodes, read_graph
 from hubkit.errors import ModelError, RecipeError
+from hubkit.machine import Target, Technique, this_target
 from hubkit.nearest import did_you_mean
-from hubkit.recipe import OnnxDynamic, OnnxStatic
+from hubkit.recipe import OnnxBlockwise, OnnxDynamic, OnnxFloat16, OnnxStatic
 
 # Of these nodes two inputs are data; of all others the first.
 _TWO_OPERANDS = {"MatMul", "Gemm", "Add", "Sub", "Mul", "Div"}
 _INTEGER_OPS = {
-    *("MatMulInteger", "ConvInteger", "QAttention", "DynamicQuantizeLSTM"),
+    *("MatMulInteger", "ConvInteger", "QAttention", "DynamicQuantizeLSTM", "MatMulNBits"),
     "QEmbedLayerNormalization",
 }
 # Graph optimization puts products into Attention, and embedding look-ups into this normalization.
@@ -107,17 +108,23 @@ def float_names(graph: Graph, plan: Plan, operators: Iterable[str]) -> list[str]
     return [*names, *(f"{name}_MatMul" for name in names if name in gemms)]
 
 
-def refusal(spec: OnnxDynamic | OnnxStatic) -> str | None:
-    """Why this configuration cannot act on ONNX Runtime, known before anything is made; None where
-    it can.
+def refusal(
+    spec: OnnxDynamic | OnnxStatic | OnnxBlockwise | OnnxFloat16, target: Target | None = None
+) -> str | None:
+    """Why this configuration cannot act on ONNX Runtime, or cannot be fast on the processor that
+    will serve (this one where None), known before anything is made; None where it can.
 
     Source: onnxruntime issue 8770 (fuse before dynamic quantization, not before static), and the
     ONNX operator DequantizeLinear, which has an axis from opset 13 on.
     """
+    served = target or this_target()
+    slow = next((why for what in _techniques(spec) if (why := served.slow(what))), None)
+    if slow is not None:
+        return f"not tried on {served.name or 'this processor'}: {slow}"
     if not isinstance(spec, OnnxStatic):
         return None
     opset, level = spec.framework_args.opset, spec.framework_args.optimization_level
-    if level > 1:
+    if level in (2, 99):
         return (
             f"optimization_level {level} fuses attention into one operator, which static"
             " quantization has no integer form of: its products would stay float. onnxruntime"
@@ -129,6 +136,17 @@ def refusal(spec: OnnxDynamic | OnnxStatic) -> str | None:
             " later, or per_channel: false"
         )
     return None
+
+
+def _techniques(spec: OnnxDynamic | OnnxStatic | OnnxBlockwise | OnnxFloat16) -> list[Technique]:
+    """What a spec asks of a processor."""
+    if isinstance(spec, OnnxFloat16):
+        return [spec.dtype]
+    if isinstance(spec, OnnxBlockwise):
+        return ["blockwise"] if spec.accuracy_level == 4 else []
+    if isinstance(spec, OnnxStatic):
+        return ["int8", "int8-activations"] if spec.activation_type == "int8" else ["int8"]
+    return ["int8", "blockwise"] if spec.blockwise else ["int8"]
 
 
 def count_quantized(path: Path, plan: Plan, *, allow_none: bool = False) -> int:

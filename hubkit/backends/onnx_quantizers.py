@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubkit.backends import onnx_files
 from hubkit.backends.activation_ranges import ranges_of, tensors_data
 from hubkit.backends.activation_statistics import gather_statistics
 from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
 from hubkit.backends.node_patterns import Graph, named_nodes, read_graph
+from hubkit.backends.onnx_blockwise_quantizer import named_blockwise, rewrite
 from hubkit.backends.onnx_plan import (
     Plan,
     check_operators,
@@ -28,7 +30,7 @@ from hubkit.backends.onnx_plan import (
 )
 from hubkit.backends.quiet import quiet
 from hubkit.errors import DataError, ModelError
-from hubkit.machine import machine_info
+from hubkit.machine import has_exact_products, machine_info
 from hubkit.recipe import OnnxDynamic, OnnxStatic
 
 if TYPE_CHECKING:
@@ -40,23 +42,20 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 _PRODUCTS = ("MatMul", "Gemm")
 _TYPES = {"int8": "QInt8", "uint8": "QUInt8"}
-# Products of U8 and S8 saturate in the 16-bit sums of x86 before VNNI; ARM has no such sums.
-_EXACT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimd"}
 
 
 def needs_reduced_range(flags: Iterable[str] | None = None) -> bool:
-    """Whether weights must keep to 7 bits on a CPU with those flags (on this one where None).
-
-    Source: onnxruntime's documentation of quantize_static, "Choosing parameters for CPU inference".
-    """
-    return not _EXACT_PRODUCTS & set(machine_info().flags if flags is None else flags)
+    """Whether weights must keep to 7 bits on a CPU with those flags (on this one where None)."""
+    return not has_exact_products(machine_info().flags if flags is None else flags)
 
 
 class DynamicQuantizer:
     """Weights ahead of time, activations U8 with a new range in each call.
 
     Products of two activations stay float, as in onnxruntime's own defaults: quantized they flip
-    more predictions and win no time (measured on the demo model: 22 of 1,000 against 14).
+    more predictions and win no time (measured on the demo model: 22 of 1,000 against 14). With
+    scales per channel, embedding tables have one for each row. Products that the spec names as
+    blockwise are that.
     """
 
     def quantize(
@@ -81,6 +80,7 @@ class DynamicQuantizer:
             never=named_nodes(graph, "attention-matmul"),
             allow_none=True,
         )
+        blockwise = named_blockwise(graph, plan, spec)
         # A Gemm is quantized as the MatMul that it becomes, so MatMul must be among the operators.
         operators = list(
             dict.fromkeys((*with_fused(graph, spec.operators_to_quantize), *_PRODUCTS))
@@ -89,11 +89,13 @@ class DynamicQuantizer:
         _copy_companions(model, output)
         if plan.quantized:
             with _own_copy(model, output) as copy, quiet():
+                by_row = _tables_by_row(graph, plan) if spec.per_channel else frozenset()
+                done = rewrite(copy, look_ups=by_row, products=blockwise, blocks=spec.blockwise)
                 quantize_dynamic(
                     copy,
                     output / MODEL_FILE,
                     op_types_to_quantize=operators,
-                    nodes_to_exclude=float_names(graph, plan, operators),
+                    nodes_to_exclude=[*float_names(graph, plan, operators), *done],
                     weight_type=QuantType[_TYPES[spec.weight_type]],
                     per_channel=spec.per_channel,
                     reduce_range=reduce_range,
@@ -156,6 +158,10 @@ class StaticQuantizer:
         return _report(model, output, plan, reduce_range, samples=samples)
 
 
+def _tables_by_row(graph: Graph, plan: Plan) -> frozenset[str]:
+    return frozenset(n.name for n in graph.nodes if n.op == "Gather" and n.name in plan.quantized)
+
+
 def _refuse(graph: Graph, spec: OnnxStatic) -> None:
     if spec.per_channel and graph.opset < 13:
         raise ModelError(
@@ -171,8 +177,10 @@ def _write_qdq(
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    graph = onnx.load(str(model / MODEL_FILE))
+    onnx_files.read_weights_directly(graph)
     quantizer = QDQQuantizer(
-        onnx.load(str(model / MODEL_FILE)),
+        graph,
         per_channel=spec.per_channel,
         reduce_range=_reduce_range(spec),
         weight_qType=QuantType[_TYPES[spec.weight_type]],
@@ -197,7 +205,9 @@ def _report(
     written = output / MODEL_FILE
     count = count_quantized(written, plan, allow_none=True) if plan.quantized else 0
     if not count:
-        shutil.copyfile(model / MODEL_FILE, written)
+        if written.exists():
+            onnx_files.remove(written)
+        onnx_files.copy(model / MODEL_FILE, output)
     return Quantized(
         model_file=MODEL_FILE,
         nodes_quantized=count,
@@ -241,7 +251,7 @@ def _own_copy(model: Path, output: Path) -> Iterator[Path]:
     """The model file in a folder of its own: onnxruntime writes beside what it reads, and that may
     be a store's, which others read at the same time."""
     with tempfile.TemporaryDirectory(dir=output.parent, prefix="onnxruntime-") as folder:
-        yield Path(shutil.copyfile(model / MODEL_FILE, Path(folder) / MODEL_FILE))
+        yield onnx_files.copy(model / MODEL_FILE, Path(folder))
 
 
 def _copy_companions(model: Path, output: Path) -> None:

@@ -45,7 +45,8 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Snippet:
-    """How to install for, load and use the model. `kind`: pytorch, onnx, pipeline or javascript."""
+    """How to install for, load and use the model. `kind`: pytorch, onnx, openvino, pipeline
+    or javascript."""
 
     kind: str
     label: str  # what is loaded: "ONNX INT8"
@@ -129,6 +130,7 @@ class CardContext:
     speed_baselines: tuple[Entry, ...]  # what the ratios are against; latencies: the first
     spread: Spread | None  # between the rounds of the benchmark
     candidates: tuple[CandidateLine, ...]
+    openvino_candidates: tuple[CandidateLine, ...]
     settings: tuple[Line, ...]
     calibrated: tuple[Entry, ...]  # published models that were calibrated
     snippets: tuple[Snippet, ...]
@@ -333,7 +335,8 @@ def build_context(
         speed=speed_tables(timed, slow, grid, numbers),
         speed_baselines=slow,
         spread=round_spread(report, numbers),
-        candidates=candidate_lines(report, numbers),
+        candidates=candidate_lines(report, report.selection, numbers),
+        openvino_candidates=candidate_lines(report, report.openvino_selection, numbers),
         settings=setting_lines(published, numbers),
         calibrated=tuple(entry for entry in published if entry.variant.calibration),
         snippets=_snippets(published, recipe, lock, report, repo_id),

@@ -9,7 +9,7 @@ from hubkit.cards.escape import one_line
 from hubkit.cards.layout import metric_title
 from hubkit.hub_terms import METRICS
 from hubkit.recipe import Recipe
-from hubkit.records import Source, Variant
+from hubkit.records import Lock, Source, Variant
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -56,6 +56,7 @@ def tags_of(variants: tuple[Variant, ...], model_type: str) -> list[str]:
     tags = [one_line(model_type), "int8"]
     tags += ["onnx", "onnxruntime"] if "onnx" in formats else []
     tags += ["pytorch", "neural-compressor"] if "pytorch" in formats else []
+    tags += ["openvino", "nncf"] if "openvino" in formats else []
     for approach in sorted(approaches & set(_APPROACHES)):
         tags += _APPROACHES[approach]
     return list(dict.fromkeys(tag for tag in tags if tag))
@@ -121,6 +122,11 @@ def _widget(recipe: Recipe) -> list[dict[str, str]] | None:
     return [example for example in examples if example] or None
 
 
+def relation(lock: Lock) -> str:
+    """What the Hub calls it: a base that was trained here is not the one that is quantized."""
+    return "finetune" if lock.built and lock.built.finetuned else "quantized"
+
+
 def front_matter(context: CardContext) -> str:
     """The YAML block with its two `---` lines.
 
@@ -143,7 +149,7 @@ def front_matter(context: CardContext) -> str:
         library_name="optimum",
         pipeline_tag=recipe.task,
         base_model=base,
-        base_model_relation="quantized" if base else None,
+        base_model_relation=relation(lock) if base else None,
         datasets=[one_line(lock.dataset.id)] if _on_a_hub(lock.dataset) else None,
         metrics=[metric for metric in context.metrics if metric in METRICS] or None,
         tags=tags_of(variants, context.report.base.model_type),

@@ -5,8 +5,14 @@ from __future__ import annotations
 from hubkit.recipe import Recipe
 from hubkit.records import Format, Report, Variant
 
-# The names that INCModel and ORTModel look for at the root of a repository.
-MODEL_FILES: dict[Format, str] = {"pytorch": "pytorch_model.bin", "onnx": "model.onnx"}
+OPENVINO_FOLDER = "openvino"
+# The names that INCModel and ORTModel look for at the root of a repository, and OVModel in the
+# subfolder that it is told of.
+MODEL_FILES: dict[Format, str] = {
+    "pytorch": "pytorch_model.bin",
+    "onnx": "model.onnx",
+    "openvino": f"{OPENVINO_FOLDER}/openvino_model.xml",
+}
 # ORTModel takes the root's model.onnx unless it is told otherwise; another name down here
 # keeps it from having to choose.
 FP32_ONNX_FOLDER, FP32_ONNX_NAME = "onnx", "model_fp32.onnx"
@@ -15,7 +21,11 @@ FP32_ONNX_FILE = f"{FP32_ONNX_FOLDER}/{FP32_ONNX_NAME}"
 RECIPE_FILE = "recipe.json"
 CITATION = "CITATION.cff"
 
-FORMAT_NAMES: dict[Format, str] = {"pytorch": "PyTorch", "onnx": "ONNX"}
+FORMAT_NAMES: dict[Format, str] = {
+    "pytorch": "PyTorch",
+    "onnx": "ONNX",
+    "openvino": "OpenVINO",
+}
 _METRIC_NAMES = {
     "f1": "F1",
     "exact_match": "Exact match",

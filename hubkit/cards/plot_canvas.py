@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # Middle tones: at least 4:1 (WCAG 2.1) against the Hub's white and against its #0b0f19, for letters
 # and marks alike. Blue and vermilion are hues of Okabe and Ito 2008, "Color Universal Design".
 INK = "#727885"
-HUES: dict[Format, str] = {"onnx": "#1a7dc0", "pytorch": "#c8590a"}
+HUES: dict[Format, str] = {"onnx": "#1a7dc0", "pytorch": "#c8590a", "openvino": "#0f8a66"}
 FAINT = 0.35  # opacity of grid lines, which carry nothing that the ticks do not
 TEXT = 17.0  # height of letters in CSS px
-_MARKERS: dict[Format, str] = {"onnx": "s", "pytorch": "o"}
+_MARKERS: dict[Format, str] = {"onnx": "s", "pytorch": "o", "openvino": "^"}
 _PX = 0.75  # points
 _DPI = 96  # a pixel of the canvas is a CSS px
 _PNG_DPI = 192

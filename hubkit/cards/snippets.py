@@ -7,28 +7,36 @@ in JavaScript.
 from __future__ import annotations
 
 from hubkit.cards.escape import literal
-from hubkit.cards.layout import FP32_ONNX_FOLDER, FP32_ONNX_NAME
+from hubkit.cards.layout import FP32_ONNX_FOLDER, FP32_ONNX_NAME, OPENVINO_FOLDER
 from hubkit.records import Format
 
 _MODULES: dict[Format, str] = {
     "pytorch": "optimum.intel.neural_compressor",
     "onnx": "optimum.onnxruntime",
+    "openvino": "optimum.intel",
 }
 # As hubkit.tasks says.
 _CLASSES: dict[str, dict[Format, str]] = {
     "text-classification": {
         "pytorch": "INCModelForSequenceClassification",
         "onnx": "ORTModelForSequenceClassification",
+        "openvino": "OVModelForSequenceClassification",
     },
     "token-classification": {
         "pytorch": "INCModelForTokenClassification",
         "onnx": "ORTModelForTokenClassification",
+        "openvino": "OVModelForTokenClassification",
     },
     "question-answering": {
         "pytorch": "INCModelForQuestionAnswering",
         "onnx": "ORTModelForQuestionAnswering",
+        "openvino": "OVModelForQuestionAnswering",
     },
-    "feature-extraction": {"pytorch": "INCModel", "onnx": "ORTModelForFeatureExtraction"},
+    "feature-extraction": {
+        "pytorch": "INCModel",
+        "onnx": "ORTModelForFeatureExtraction",
+        "openvino": "OVModelForFeatureExtraction",
+    },
 }
 # Requirement -> the tool in lock.json that pins it. None: not recorded.
 _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
@@ -48,6 +56,12 @@ _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
         "torch": "torch",
         "transformers": "transformers",
     },
+    "openvino": {
+        "optimum-intel": "optimum-intel",
+        "openvino": "openvino",
+        "torch": "torch",
+        "transformers": "transformers",
+    },
 }
 # What the programs are run on.
 SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
@@ -58,10 +72,11 @@ QUESTION = "Where does Maria work?"
 def loading(kind: Format, repo_id: str, task: str = "text-classification") -> str:
     """Three lines that load the model published in a format."""
     module, name = _MODULES[kind], _CLASSES[task][kind]
+    folder = f', subfolder="{OPENVINO_FOLDER}"' if kind == "openvino" else ""
     return (
         f"repo_id = {literal(repo_id)}\n"
         f"from {module} import {name}\n"
-        f"model = {name}.from_pretrained(repo_id)\n"
+        f"model = {name}.from_pretrained(repo_id{folder})\n"
     )
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from hubkit.cards.entry import Entry
 from hubkit.cards.numbers import Numbers
-from hubkit.records import Candidate, Paired, Report, TimingPoint
+from hubkit.records import Candidate, Paired, Report, Selection, TimingPoint
 
 NOTHING = "–"  # does not apply here, which is not the same as not measured
 
@@ -41,7 +41,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class CandidateLine:
-    """One ONNX variant before the gate. `reason`: the gate's own words, in English, for one that
+    """One variant before the gate. `reason`: the gate's own words, in English, for one that
     was not compared with FP32."""
 
     variant: str
@@ -54,6 +54,7 @@ class CandidateLine:
     undecided: bool  # the limit lies within the interval
     selected: bool
     reason: str
+    worse: str | None = None  # "larger" or "slower" than FP32
 
 
 def _paired_lines(numbers: Numbers) -> dict[str, Callable[[Paired], str]]:
@@ -159,9 +160,10 @@ def _undecided(candidate: Candidate, limit: float) -> bool:
     return interval is not None and interval.low <= limit < interval.high
 
 
-def candidate_lines(report: Report, numbers: Numbers) -> tuple[CandidateLine, ...]:
-    """Every ONNX variant that stood before the gate, as it was decided."""
-    selection = report.selection
+def candidate_lines(
+    report: Report, selection: Selection | None, numbers: Numbers
+) -> tuple[CandidateLine, ...]:
+    """Every variant that stood before the gate in a selection, as it was decided."""
     if selection is None:
         return ()
     lines = []
@@ -180,6 +182,7 @@ def candidate_lines(report: Report, numbers: Numbers) -> tuple[CandidateLine, ..
                 undecided=_undecided(candidate, selection.max_relative_loss),
                 selected=candidate.variant == selection.selected,
                 reason=candidate.reason,
+                worse=candidate.worse,
             )
         )
     return tuple(lines)
@@ -187,6 +190,12 @@ def candidate_lines(report: Report, numbers: Numbers) -> tuple[CandidateLine, ..
 
 def _yes_no(value: bool | None) -> str:
     return NOTHING if value is None else "yes" if value else "no"
+
+
+def _smoothing(alpha: float | str | None, numbers: Numbers) -> str:
+    if alpha is None or isinstance(alpha, str):
+        return alpha or NOTHING
+    return numbers.decimal(alpha, 3)
 
 
 def setting_lines(entries: tuple[Entry, ...], numbers: Numbers) -> tuple[Line, ...]:
@@ -207,6 +216,7 @@ def setting_lines(entries: tuple[Entry, ...], numbers: Numbers) -> tuple[Line, .
                 else numbers.count(it.nodes_quantized),
                 "nodes_excluded": excluded or NOTHING,
                 "opset": NOTHING if it.opset is None else str(it.opset),
+                "smoothing": _smoothing(it.smoothing, numbers),
             }
         )
     keys = columns[0].keys() if columns else ()

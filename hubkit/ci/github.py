@@ -208,11 +208,6 @@ def set_outputs(values: Mapping[str, str], environ: Mapping[str, str] = os.envir
         stream.writelines(f"{name}={value}\n" for name, value in values.items())
 
 
-def mask(secret: str) -> str:
-    """The line that makes GitHub hide a value in the log."""
-    return f"::add-mask::{secret}"
-
-
 def annotation(kind: str, message: str) -> str:
     """A line of the log that GitHub shows beside the run. `kind`: notice, warning or error."""
     escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

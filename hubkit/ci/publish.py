@@ -29,7 +29,15 @@ from hubkit.stages.push import Pushed, push
 from hubkit.stages.verify import Verified
 
 # Beside the cards and the figures: what a reader of a release needs to check and repeat it.
-_RECORDS = ("results.json", "lock.json", "recipe.json", "sweep.json", "SHA256SUMS", "CITATION.cff")
+_RECORDS = (
+    "results.json",
+    "lock.json",
+    "recipe.json",
+    "sweep.json",
+    "tune.json",
+    "SHA256SUMS",
+    "CITATION.cff",
+)
 _RECORD_ENDINGS = (".cdx.json", ".spdx.json", ".sig", ".sigstore.json", ".pem", ".pub")
 _FIGURES = (".png", ".svg")
 

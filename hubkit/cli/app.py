@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from hubkit.cli import card, ci, hub, mirror, publish, push, recipe, stages, sweep
+from hubkit.cli import card, ci, hub, mirror, publish, push, recipe, stages, sweep, tune
 from hubkit.errors import HubkitError
 from hubkit.hub.retry import waits_told
 from hubkit.output import output
@@ -26,6 +26,7 @@ app = typer.Typer(
 for command, short in (
     (publish.publish, "All of the below, in one go."),
     (sweep.sweep, "Measure every configuration of a recipe's sweep."),
+    (tune.tune, "Search for the best INT8 that keeps the accuracy."),
     (stages.quantize, "Make the INT8 variants."),
     (stages.evaluate, "Score the variants on labelled rows."),
     (stages.benchmark, "Time the variants on this machine."),

@@ -54,6 +54,10 @@ def publish(
             help="Take the ONNX variant from the recipe's sweep: the preferred one that passes.",
         ),
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Search for the variant to publish first, as `hubkit tune`."),
+    ] = False,
     templates: Templates = None,
     format_: FormatOption = "human",
 ) -> None:
@@ -78,6 +82,7 @@ def publish(
                 endpoint=endpoint,
                 onto=onto,
                 select_from_sweep=select_from_sweep,
+                tune=tune,
                 templates=templates,
             )
         )
@@ -94,6 +99,7 @@ def publish(
             onto=onto,
             again=again or (),
             select_from_sweep=select_from_sweep,
+            tune=tune,
             templates=templates,
             listener=steps,
         )

@@ -105,7 +105,8 @@ def _sentence(done: Published) -> str:
 
 
 def loading_texts(done: Published) -> list[str]:
-    """Two commands for a shell that load what was published and predict, on this very Hub."""
+    """A command for a shell for each format, that loads what was published and predicts, on this
+    very Hub."""
     import shlex
     import sys
 
@@ -115,7 +116,10 @@ def loading_texts(done: Published) -> list[str]:
     where = "" if done.endpoint == PUBLIC_ENDPOINT else f"HF_ENDPOINT={done.endpoint} "
     texts = []
     report = done.measured.report
-    for kind in report.published():
+    there = {row.variant for row in done.rows if row.published_as}
+    for kind, variant in report.published().items():
+        if variant.name not in there:
+            continue
         code = loading(kind, done.pushed.repo_id, report.task) + prediction(report.task)
         texts.append(f"{where}{shlex.quote(sys.executable)} - <<'EOF'\n{code}EOF")
     return texts

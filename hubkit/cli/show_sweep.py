@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from hubkit.cli.show import as_json, stage_seconds
+from hubkit.cli.show_full import full_table_of
 from hubkit.output import output
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def show_swept(swept: Swept) -> None:
     point = _middle(report)
     out.data(table_of(report, point))
     out.data("")
+    if report.full is not None:
+        out.data("Full and pruned; flips are against full PyTorch FP32, speed by full ONNX FP32:\n")
+        out.data(full_table_of(report, point, _metric(report)))
+        out.data("")
     for note in _notes(report, point):
         out.data(textwrap.fill(note, _WIDTH))
     out.data(f"\nThe report: {swept.output / 'README.md'}, {swept.output / 'report.html'}")

@@ -14,6 +14,7 @@ BUILDERS = Registry(
     "builder",
     {
         "conll-ner": "hubkit.demo.conll_ner:BUILDER",
+        "movie-encoder": "hubkit.demo.movie_encoder:BUILDER",
         "movie-sentiment": "hubkit.demo.movie_sentiment:BUILDER",
     },
     group="hubkit.builders",
@@ -26,7 +27,7 @@ class BuiltFolders:
 
     model: Path
     dataset: Path
-    validation_accuracy: float  # share of right labels, 0 to 1
+    validation_accuracy: float | None  # share of right labels, 0 to 1; None: it gives none
     validation_f1: float | None = None  # of entities, 0 to 1; None where there are none
 
 

@@ -23,7 +23,7 @@ class BuiltDemo(Record):
     dataset: Artifact
     model_origin: str
     dataset_origin: str
-    validation_accuracy: float  # share of right labels, 0 to 1
+    validation_accuracy: float | None  # share of right labels, 0 to 1; None: it gives none
     validation_f1: float | None = None  # of entities, 0 to 1; None where there are none
     dataset_public: bool = True
 

@@ -24,13 +24,17 @@ from hubkit.store import Store
 
 
 def execute(call: Call, progress: Progress = no_progress) -> None:
-    """Run one call in this process and store its record."""
+    """Run one call in this process and store its record. Where another process is at the same call,
+    that one's record is waited for."""
     stage = find_stage(call.stage)
     store = Store(Path(call.store))
     given = stage.takes.model_validate(call.given)
-    with store.scratch() as scratch:
-        ctx = Context(store, scratch, progress, endpoint=call.endpoint)
-        store.put_record(call.key, stage(given, ctx))
+    with store.turn(call.key, lambda: progress("waiting for another process", 0, 0)) as waited:
+        if waited and store.get_record(call.key, stage.gives) is not None:
+            return
+        with store.scratch() as scratch:
+            ctx = Context(store, scratch, progress, endpoint=call.endpoint)
+            store.put_record(call.key, stage(given, ctx))
 
 
 def error_event(error: BaseException) -> dict[str, object]:

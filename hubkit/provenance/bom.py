@@ -64,6 +64,13 @@ def bom_json(given: BomInput) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def _done_to(lock: Lock) -> str:
+    """What was done to the base before it was quantized, each with a comma after it."""
+    built = lock.built
+    steps = (("pruned", built and built.pruned), ("fine-tuned", built and built.finetuned))
+    return "".join(f"{said}, " for said, done in steps if done)
+
+
 def _model(given: BomInput) -> Component:
     from cyclonedx.model import ExternalReference, ExternalReferenceType, Property, XsUri
     from cyclonedx.model.component import Component, ComponentType
@@ -75,7 +82,7 @@ def _model(given: BomInput) -> Component:
         bom_ref=MODEL,
         group=owner or None,
         name=name,
-        description=f"{given.lock.base.id}, quantized to INT8",
+        description=f"{given.lock.base.id}, {_done_to(given.lock)}quantized to INT8",
         licenses=_licenses(given.recipe.publication),
         # Where the base model is only on an embedded Hub, so is what was made of it.
         purl=_hub_purl(given.repo_id) if public else None,

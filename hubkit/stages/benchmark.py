@@ -39,7 +39,7 @@ class BenchmarkInput(Record):
     seed: int = 13
 
 
-@stage("benchmark", version=1, kind="measured", takes=BenchmarkInput, gives=Timings)
+@stage("benchmark", version=2, kind="measured", takes=BenchmarkInput, gives=Timings)
 def benchmark(given: BenchmarkInput, ctx: Context) -> Timings:
     """Latencies of every variant at every batch size and input length of the plan.
 
@@ -217,6 +217,7 @@ def timing_point(
         p99_ms=percentile(pooled, 99) / 1e6,
         throughput_per_s=len(pooled) * batch_size / seconds,
         round_means_ms=tuple(sum(one) / len(one) / 1e6 for one in rounds),
+        round_least_ms=tuple(min(one) / 1e6 for one in rounds),
         energy_j=energy_j,
     )
 

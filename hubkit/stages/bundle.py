@@ -30,13 +30,15 @@ from hubkit.records import (
 from hubkit.secrets_scan.rules import VERSION
 from hubkit.secrets_scan.scan import refuse_secrets
 from hubkit.stage import Context, stage
+from hubkit.stages.export import ir_weights
 from hubkit.stages.merged_config import merged_config
 from hubkit.stages.rendered import renderer_digest
 from hubkit.stages.report import record_json, value_json
 from hubkit.store import Store
 from hubkit.sweep_records import SweepReport
+from hubkit.tune_records import TuneReport
 
-SWEEP_FILE = "sweep.json"
+SWEEP_FILE, TUNE_FILE = "sweep.json", "tune.json"
 
 _TOKENIZER_FILES = (
     "added_tokens.json",
@@ -55,7 +57,7 @@ _LICENCE = re.compile(r"^(LICENSE|LICENCE|NOTICE)(\.\w+)?$", re.IGNORECASE)
 _MACHINE_PATH = re.compile(r"^(/[\w.@+-]+/|~/|[A-Za-z]:[\\/]|file://)")
 # Free text, addresses on a Hub and names of ONNX nodes, whatever they begin with; and a tokenizer's
 # vocabulary.
-_NOT_PATHS = ("primary", "secondary", "url", "card", "node_exclusion")
+_NOT_PATHS = ("primary", "secondary", "url", "card", "node_exclusion", "patterns", "nodes")
 # 1e-05 at the end of a line, where no text can end: to YAML 1.1, unlike JSON, it is no number.
 _DOTLESS = re.compile(r"(?m)(?<= )(-?\d+)(e[+-]\d+,?)$")
 _VOCABULARIES = ("tokenizer.json", "vocab.json")
@@ -75,6 +77,7 @@ class BundleInput(Record):
     published: dict[Format, Variant]
     fp32_onnx: Variant | None = None  # needed where the recipe publishes it
     sweep: SweepReport | None = None  # that the ONNX variant was taken from
+    tuning: TuneReport | None = None  # that a variant was taken from
 
 
 class Clean(Record):
@@ -103,11 +106,17 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     folders = {kind: ctx.store.path(variant.artifact) for kind, variant in variants.items()}
     base_id = given.lock.base.id if given.lock.base.source != "local" else None
     write_text(root / "config.json", merged_config(folders, base_id))
+    if "openvino" in folders:
+        # OVModel looks beside its model first.
+        beside = merged_config({"openvino": folders["openvino"]}, base_id)
+        write_text((root / MODEL_FILES["openvino"]).with_name("config.json"), beside)
     if "pytorch" in folders and (folders["pytorch"] / "inc_config.json").is_file():
         _place(folders["pytorch"] / "inc_config.json", root / "inc_config.json")
     write_text(root / "results.json", record_json(given.report))
     if given.sweep is not None:
         write_text(root / SWEEP_FILE, record_json(given.sweep))
+    if given.tuning is not None:
+        write_text(root / TUNE_FILE, record_json(given.tuning))
     write_text(root / "lock.json", record_json(given.lock))
     write_text(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
     _place_cards(given, ctx, root)
@@ -115,7 +124,7 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     refuse_machine_paths(root)
     sums = files_of(root)
     for kind, variant in variants.items():
-        _refuse_changed(variant, sums[MODEL_FILES[kind]], folders[kind])
+        _refuse_changed(variant, MODEL_FILES[kind], sums, folders[kind])
     bom = _bom(given, sums, ctx.store)
     write_text(root / BOM, bom)
     sums[BOM] = digest_of_bytes(bom.encode())
@@ -151,14 +160,18 @@ def refuse_secrets_once(root: Path, sums: dict[str, str], store: Store) -> None:
         store.put_record(key, Clean(files=len(sums)))
 
 
-def _refuse_changed(variant: Variant, sha: str, folder: Path) -> None:
+def _refuse_changed(variant: Variant, target: str, sums: dict[str, str], folder: Path) -> None:
     """The store looks at sizes alone when it is asked; what is published is compared whole."""
     measured = {ref.path: ref.sha256 for ref in variant.artifact.files}
-    if sha != measured[variant.model_file]:
-        raise StoreError(
-            f"the stored {variant.model_file} of {variant.name} is not the one that was measured",
-            hint=f"Remove {folder} and run the same command again: it is made anew.",
-        )
+    placed = {variant.model_file: target}
+    if variant.format == "openvino":
+        placed[ir_weights(variant.model_file)] = ir_weights(target)
+    for name, path in placed.items():
+        if sums[path] != measured[name]:
+            raise StoreError(
+                f"the stored {name} of {variant.name} is not the one that was measured",
+                hint=f"Remove {folder} and run the same command again: it is made anew.",
+            )
 
 
 def recipe_json(recipe: Recipe, lock: Lock) -> str:
@@ -179,7 +192,9 @@ def recipe_json(recipe: Recipe, lock: Lock) -> str:
 
 
 def _wanted(given: BundleInput) -> dict[Format, Variant]:
-    formats = given.recipe.publication.formats
+    converted = given.report.openvino_selection
+    outdone = {"openvino"} if converted and converted.outdone else set[str]()
+    formats = [kind for kind in given.recipe.publication.formats if kind not in outdone]
     missing = [kind for kind in formats if kind not in given.published]
     if missing or not formats:
         reasons = "; ".join(f"{f.stage} of {f.subject}: {f.reason}" for f in given.report.failures)
@@ -205,6 +220,8 @@ def _place_model(folder: Path, variant: Variant, target: Path) -> None:
     if variant.precision == "int8" and target.name == MODEL_FILES["pytorch"]:
         _check_state_dict(variant)
     _place(folder / variant.model_file, target)
+    if variant.format == "openvino":
+        _place(folder / ir_weights(variant.model_file), target.with_name(ir_weights(target.name)))
     # Weights over 2 GB lie beside the graph, which names them: they keep their names.
     for data in sorted(folder.glob(f"{variant.model_file}[._]data*")):
         _place(data, target.parent / data.name)

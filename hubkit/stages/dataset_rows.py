@@ -210,8 +210,8 @@ def _keep(builder: DatasetBuilder, place: _Place, splits: Sequence[str]) -> None
         if name not in names:
             raise DataError(
                 f"{place.name} has no split {name}{did_you_mean(name, names)}",
-                hint=f"Set dataset.eval_split and dataset.calibration_split in the recipe to one"
-                f" of its splits: {', '.join(names)}.",
+                hint="Set dataset.eval_split, dataset.calibration_split and base.finetune.split in"
+                f" the recipe to one of its splits: {', '.join(names)}.",
             )
     if getattr(builder.config, "batch_size", 0) is None:
         builder.config.batch_size = _BATCH_ROWS  # its default, the first row group, may be empty

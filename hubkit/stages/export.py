@@ -66,5 +66,12 @@ def pytorch_baseline(base: BaseModelInfo) -> Variant:
 
 
 def weights_size(artifact: Artifact, model_file: str) -> int:
-    """Bytes of a model file, with those of the external data of an ONNX file above 2 GB."""
-    return sum(f.size_bytes for f in artifact.files if f.path.startswith(model_file))
+    """Bytes of a model file, with those of the external data of an ONNX file above 2 GB, and of the
+    weights that OpenVINO keeps beside its graph."""
+    names = (model_file, ir_weights(model_file)) if model_file.endswith(".xml") else (model_file,)
+    return sum(f.size_bytes for f in artifact.files if f.path.startswith(names))
+
+
+def ir_weights(model_file: str) -> str:
+    """The file with the weights of an .xml of OpenVINO."""
+    return f"{model_file.removesuffix('.xml')}.bin"

@@ -50,7 +50,7 @@ References = Sequence[int | list[int] | list[str]]
 
 
 @dataclass(frozen=True)
-class _Picked:
+class Picked:
     """Some rows of a split, and the reference of each row in the order of `numbers`: a label id,
     the label ids of its words, or its answers; None where they are not stored."""
 
@@ -85,13 +85,13 @@ def fetch_dataset(given: FetchDatasetInput, ctx: Context) -> Dataset:
     folder = ctx.scratch / "rows"
     folder.mkdir()
     reference = task_for(given.task).reference
-    picked = _Picked(evaluation, numbers, _some(references, numbers))
-    _write(picked, reference, folder / EVAL)
+    picked = Picked(evaluation, numbers, _some(references, numbers))
+    write_rows(picked, reference, folder / EVAL)
     drawn: list[int] = []
     if calibration is not None:
         drawn = _draw(evaluation, calibration, given)
         unused = _unused_labels(calibration, drawn, given, label_map)
-        _write(_Picked(calibration, drawn, unused), reference, folder / CALIBRATION)
+        write_rows(Picked(calibration, drawn, unused), reference, folder / CALIBRATION)
     return Dataset(
         artifact=ctx.store.adopt(folder),
         eval_rows=len(numbers),
@@ -179,7 +179,8 @@ def _draw(evaluation: Rows, calibration: Rows, given: FetchDatasetInput) -> list
     return random.Random(given.calibration_seed).sample(usable, wanted)
 
 
-def _write(picked: _Picked, reference: Reference, path: Path) -> None:
+def write_rows(picked: Picked, reference: Reference, path: Path) -> None:
+    """Write a split as Parquet, in the form that records.Dataset tells of."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

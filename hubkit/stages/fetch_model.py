@@ -6,15 +6,26 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import (
+    BaseModel,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from hubkit.errors import ModelError
 from hubkit.recipe import TaskName
 from hubkit.records import BaseModelInfo, Record, Source
 from hubkit.stage import Context, stage
 from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
-from hubkit.stages.model_config import read_config, without_head
+from hubkit.stages.model_config import (
+    ModelConfig,
+    read_any_config,
+    read_config,
+    without_head,
+)
 from hubkit.stages.model_files import (
     CONFIG,
     SAFE_INDEX,
@@ -29,11 +40,23 @@ from hubkit.stages.torch_weights import save_as_safetensors
 
 
 class FetchModelInput(Record):
-    """`path`: the folder of a local model, whose digest is in `source`; None: from the Hub."""
+    """`path`: the folder of a local model, whose digest is in `source`; None: from the Hub.
+
+    `head` any: the model is to be fine-tuned, and need not be for the task yet.
+    """
 
     source: Source
     task: TaskName = "text-classification"
     path: str | None = None
+    head: Literal["task", "any"] = "task"
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What was fetched before there was `head` is found again."""
+        value: dict[str, object] = serialize(self)
+        if self.head == "task":
+            value.pop("head", None)
+        return value
 
 
 @stage(
@@ -59,7 +82,7 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         form = _copy(given, Path(given.path), folder)
     if given.task == "feature-extraction":
         _drop_head(folder / CONFIG, given.source.id)
-    config = read_config(folder / CONFIG, given.source.id, given.task)
+    config = _config(given, folder)
     if form.startswith("pytorch"):
         ctx.progress("converting the weights to safetensors", 0, 0)
         bins = shards_of(folder / form) if form == TORCH_INDEX else [form]
@@ -67,7 +90,7 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         for name in {*bins, form}:
             (folder / name).unlink()
     weights = sorted(folder.glob("*.safetensors"))
-    counted = sum(_parameters(path) for path in weights)
+    counted = sum(parameters_of(path) for path in weights)
     size = sum(path.stat().st_size for path in weights)
     return BaseModelInfo(
         artifact=ctx.store.adopt(folder),
@@ -79,6 +102,11 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         weights_bytes=size,
         description=config.origin,
     )
+
+
+def _config(given: FetchModelInput, folder: Path) -> ModelConfig:
+    read = read_any_config if given.head == "any" else read_config
+    return read(folder / CONFIG, given.source.id, given.task)
 
 
 def _drop_head(path: Path, model_id: str) -> None:
@@ -109,7 +137,7 @@ def _download(given: FetchModelInput, ctx: Context, folder: Path) -> str:
     form = weights_form(present, str(wanted))
     download.get([CONFIG])
     # Before the weights: a model of another task is refused in a second.
-    read_config(folder / CONFIG, given.source.id, given.task)
+    _config(given, folder)
     weights = [form]
     if form in (SAFE_INDEX, TORCH_INDEX):
         download.get([form])
@@ -170,7 +198,7 @@ class _Tensor(BaseModel):
 _HEADER = TypeAdapter(dict[str, _Tensor])
 
 
-def _parameters(path: Path) -> int:
+def parameters_of(path: Path) -> int:
     """Number of weights in a safetensors file, from its header alone (format: 8 bytes little-endian
     length, then that many bytes of JSON, then the data; huggingface/safetensors).
 

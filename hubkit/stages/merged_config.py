@@ -1,10 +1,11 @@
-"""One config.json for a folder that INCModel and ORTModel both load."""
+"""One config.json for a folder that INCModel, ORTModel and OVModel load."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from hubkit.cards.layout import FORMAT_NAMES
 from hubkit.errors import ModelError
 from hubkit.records import Format
 
@@ -28,17 +29,20 @@ def merged_config(folders: dict[Format, Path], base_id: str | None) -> str:
     build the eager attention that was calibrated, and not sdpa; ORTModel reads none of what
     differs. Raises ModelError where the folders describe different models.
     """
-    order: list[Format] = [kind for kind in ("onnx", "pytorch") if kind in folders]
+    order: list[Format] = [kind for kind in ("openvino", "onnx", "pytorch") if kind in folders]
     merged: dict[str, object] = {}
+    said_by: dict[str, Format] = {}
     for kind in order:
         for key, value in _read(folders[kind]).items():
             if key in merged and merged[key] != value and key not in _OF_THE_SAVER:
                 raise ModelError(
-                    f"config.json of the PyTorch and of the ONNX variant differ in {key}:"
-                    f" {value!r} and {merged[key]!r}",
+                    f"config.json of the {FORMAT_NAMES[kind]} and of the"
+                    f" {FORMAT_NAMES[said_by[key]]} variant differ in {key}: {value!r}"
+                    f" and {merged[key]!r}",
                     hint="Export and quantize both from the same model.",
                 )
             merged[key] = value
+            said_by[key] = kind
     if base_id:
         merged[_MACHINE] = base_id
     return json.dumps(merged, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,38 @@ def read_config(path: Path, model_id: str, task: TaskName) -> ModelConfig:
         architecture=architecture,
         model_type=str(config.get("model_type", "")),
         labels=_labels(config, model_id) if has_labels else (),
+        max_positions=_max_positions(config),
+        origin=origin if isinstance(origin, str) else None,
+    )
+
+
+def read_any_config(path: Path, model_id: str, task: TaskName) -> ModelConfig:
+    """The configuration of a model that is yet to be fine-tuned for `task`: labels are there only
+    where it has a head for that task with two of them or more.
+
+    Raises ModelError for a model that needs code of its own, or does not say what it is.
+    """
+    config = _load(path, model_id)
+    _refuse_code(config, model_id)
+    found = config.get("architectures")
+    named = isinstance(found, list) and found and isinstance(found[0], str)
+    architecture = str(found[0]) if isinstance(found, list) and named else ""
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or not model_type:
+        raise ModelError(
+            f"config.json of {model_id} does not say what it is (model_type)",
+            hint="Save the model with save_pretrained.",
+        )
+    labels: tuple[str, ...] = ()
+    kind = config.get("problem_type")
+    if task_of(architecture) == task and kind in (None, "single_label_classification"):
+        with suppress(ModelError):  # one output, or no labels: the head is replaced
+            labels = _labels(config, model_id)
+    origin = config.get("hubkit_origin")
+    return ModelConfig(
+        architecture=architecture,
+        model_type=model_type,
+        labels=labels,
         max_positions=_max_positions(config),
         origin=origin if isinstance(origin, str) else None,
     )

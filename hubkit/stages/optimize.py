@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubkit.backends.node_patterns import read_graph
-from hubkit.backends.onnx_optimizer import Level
+from hubkit.backends.onnx_optimizer import Level, rewritten
 from hubkit.backends.onnx_optimizer import optimize as optimize_graph
 from hubkit.errors import ModelError
 from hubkit.records import Record, Variant
@@ -21,14 +21,14 @@ class OptimizeInput(Record):
 
 @stage(
     "optimize",
-    version=1,
+    version=2,
     kind="heavy",
     takes=OptimizeInput,
     gives=Variant,
     tools=("onnx", "onnxruntime", "optimum", "optimum-onnx", "transformers"),
 )
 def optimize(given: OptimizeInput, ctx: Context) -> Variant:
-    """The variant with "-O1", "-O2" or "-O99" after its name: the same numbers from fewer nodes.
+    """The variant with "-O" and the level after its name: the same numbers from fewer nodes.
 
     Raises ModelError where it is no FP32 ONNX model, or one that cannot be optimized so far.
     """
@@ -39,8 +39,9 @@ def optimize(given: OptimizeInput, ctx: Context) -> Variant:
     output = ctx.scratch / "optimized"
     model_file = optimize_graph(ctx.store.path(fp32.artifact), output, level=level)
     opset = read_graph(output / model_file).opset
+    done = rewritten(output / model_file)
     artifact = ctx.store.adopt(output)
-    ctx.progress(f"optimizing the graph, level {level}", 1, 1)
+    ctx.progress(f"optimizing the graph, level {level}{f' ({done})' if done else ''}", 1, 1)
     return Variant(
         name=f"{fp32.name}-O{level}",
         format="onnx",

@@ -47,7 +47,10 @@ class PredictInput(Record):
     kind="heavy",
     takes=PredictInput,
     gives=Predictions,
-    tools=("onnxruntime", "torch", "transformers", "optimum-intel", "neural-compressor", "numpy"),
+    tools=(
+        *("onnxruntime", "torch", "transformers", "optimum-intel", "neural-compressor", "numpy"),
+        "openvino",
+    ),
 )
 def predict(given: PredictInput, ctx: Context) -> Predictions:
     """logits.npy: what the task keeps of each input (for text classification its logits), in the

@@ -90,7 +90,7 @@ class Tagged(Record):
 
 def commit_message(recipe: str, formats: tuple[str, ...]) -> str:
     """The title of a publication's commit: the same recipe and formats give the same words."""
-    names = {"pytorch": "PyTorch INT8", "onnx": "ONNX INT8"}
+    names = {"pytorch": "PyTorch INT8", "onnx": "ONNX INT8", "openvino": "OpenVINO INT8"}
     return f"Publish {recipe}: {' and '.join(names[f] for f in sorted(formats, reverse=True))}"
 
 

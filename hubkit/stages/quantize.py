@@ -10,8 +10,16 @@ from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import calibration_batches
 from hubkit.backends.node_patterns import read_graph
 from hubkit.errors import DataError
-from hubkit.recipe import IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
-from hubkit.records import BaseModelInfo, CalibrationInfo, Encoded, Record, Variant
+from hubkit.recipe import (
+    Calibrated,
+    IncStatic,
+    OnnxDynamic,
+    OnnxFloat16,
+    OnnxStatic,
+    OpenVinoStatic,
+    VariantSpec,
+)
+from hubkit.records import Approach, BaseModelInfo, CalibrationInfo, Encoded, Record, Variant
 from hubkit.stage import Context, stage
 from hubkit.stages.calibrate import STATISTICS_FILE, ActivationStatistics
 from hubkit.stages.export import weights_size
@@ -27,9 +35,9 @@ ENCODED_FILE = "encoded.npz"
 class QuantizeInput(Record):
     """What to make of which model.
 
-    `fp32`: onnx-fp32 for the ONNX kinds, pytorch-fp32 for those of Neural Compressor.
-    `statistics`: what onnx-static learns its ranges from; `calibration`: what inc-static does; both
-    of rows of the split named `split`.
+    `fp32`: onnx-fp32 for the ONNX kinds, pytorch-fp32 for those of Neural Compressor, openvino-fp32
+    for OpenVINO's. `statistics`: what onnx-static learns its ranges from; `calibration`: what the
+    other static kinds do; both of rows of the split named `split`.
     """
 
     base: BaseModelInfo
@@ -42,22 +50,22 @@ class QuantizeInput(Record):
 
 @stage(
     "quantize",
-    version=2,
+    version=4,
     kind="heavy",
     takes=QuantizeInput,
     gives=Variant,
     tools=(
         *("onnx", "onnxruntime", "numpy", "torch", "transformers", "optimum"),
-        *("optimum-intel", "neural-compressor"),
+        *("optimum-intel", "neural-compressor", "openvino", "nncf"),
     ),
 )
 def quantize(given: QuantizeInput, ctx: Context) -> Variant:
-    """The variant that the spec names: a folder that ORTModel or INCModel loads.
+    """The variant that the spec names: a folder that ORTModel, INCModel or OVModel loads.
 
     Where the spec leaves no ONNX node to quantize it is the FP32 model, with `nodes_quantized` 0.
     Raises RecipeError where the spec does not fit the model, ModelError where the library cannot do
     what it says, DataError where what it learns from is missing, MissingDependencyError where
-    Neural Compressor is.
+    Neural Compressor or NNCF is.
     """
     spec = given.spec
     ctx.progress(f"quantizing {spec.name}", 0, 1)
@@ -68,14 +76,15 @@ def quantize(given: QuantizeInput, ctx: Context) -> Variant:
     else:
         done = quantizer_for(spec).quantize(model, output, spec, _batches(given, ctx))
     onnx = spec if isinstance(spec, OnnxDynamic | OnnxStatic) else None
-    opset = read_graph(output / done.model_file).opset if onnx else None
+    graph = given.fp32.format == "onnx"
+    opset = read_graph(output / done.model_file).opset if graph else None
     artifact = ctx.store.adopt(output)
     ctx.progress(f"quantizing {spec.name}", 1, 1)
     return Variant(
         name=spec.name,
         format=given.fp32.format,
-        precision="int8",
-        approach="static" if isinstance(spec, OnnxStatic | IncStatic) else "dynamic",
+        precision="fp16" if isinstance(spec, OnnxFloat16) else "int8",
+        approach=_approach(spec),
         artifact=artifact,
         model_file=done.model_file,
         size_bytes=weights_size(artifact, done.model_file),
@@ -86,7 +95,14 @@ def quantize(given: QuantizeInput, ctx: Context) -> Variant:
         nodes_quantized=done.nodes_quantized,
         nodes_excluded=dict(done.nodes_excluded),
         calibration=_calibration(given, done.real_samples),
+        smoothing=given.fp32.smoothing if done.smoothing is None else done.smoothing,
     )
+
+
+def _approach(spec: VariantSpec) -> Approach:
+    if isinstance(spec, OnnxFloat16):
+        return "none"
+    return "static" if isinstance(spec, Calibrated) else "dynamic"
 
 
 def _with_statistics(
@@ -108,7 +124,7 @@ def _with_statistics(
 
 
 def _batches(given: QuantizeInput, ctx: Context) -> list[Arrays]:
-    if not isinstance(given.spec, IncStatic):
+    if not isinstance(given.spec, IncStatic | OpenVinoStatic):
         return []
     if given.calibration is None:
         raise _nothing_to_learn_from(given.spec)
@@ -120,7 +136,7 @@ def _batches(given: QuantizeInput, ctx: Context) -> list[Arrays]:
     )
 
 
-def _nothing_to_learn_from(spec: OnnxStatic | IncStatic) -> DataError:
+def _nothing_to_learn_from(spec: Calibrated) -> DataError:
     return DataError(
         f"{spec.name} is quantized statically, which learns from rows, and was given none",
         hint="Name a dataset.calibration_split in the recipe.",
@@ -129,7 +145,7 @@ def _nothing_to_learn_from(spec: OnnxStatic | IncStatic) -> DataError:
 
 def _calibration(given: QuantizeInput, real_samples: int) -> CalibrationInfo | None:
     spec = given.spec
-    if not isinstance(spec, OnnxStatic | IncStatic):
+    if not isinstance(spec, Calibrated):
         return None
     return CalibrationInfo(
         method=spec.calibration.method,

@@ -24,6 +24,7 @@ from hubkit.records import (
     Selection,
     SweepOrigin,
     Timings,
+    TuneOrigin,
     Variant,
 )
 from hubkit.stage import Context, stage
@@ -40,10 +41,12 @@ class ReportInput(Record):
     scores: tuple[Scores, ...]
     timings: Timings | None = None
     selection: Selection | None = None
+    openvino_selection: Selection | None = None
     samples: tuple[Sample, ...] = ()
     made_up_samples: bool = False
     failures: tuple[Failed, ...] = ()
     sweep: SweepOrigin | None = None
+    tuned: TuneOrigin | None = None
     analyses: Analyses | None = None
 
 
@@ -69,7 +72,8 @@ def _check(given: ReportInput) -> None:
     names = Counter(variant.name for variant in given.variants)
     twice = [name for name, n in names.items() if n > 1]
     timed = [timing.variant for timing in (given.timings.timings if given.timings else ())]
-    judged = [c.variant for c in (given.selection.candidates if given.selection else ())]
+    selections = [one for one in (given.selection, given.openvino_selection) if one]
+    judged = [c.variant for one in selections for c in one.candidates]
     measured = {*(scores.variant for scores in given.scores), *timed, *judged}
     unknown = measured - names.keys()
     if twice or unknown:  # a fault of the caller, not of the user
@@ -92,10 +96,12 @@ def report(given: ReportInput, ctx: Context) -> Report:
         scores=given.scores,
         timings=given.timings,
         selection=given.selection,
+        openvino_selection=given.openvino_selection,
         samples=given.samples,
         made_up_samples=given.made_up_samples,
         failures=given.failures,
         sweep=given.sweep,
+        tuned=given.tuned,
         analyses=given.analyses,
     )
 

@@ -53,7 +53,10 @@ class SampleInput(Record):
     kind="heavy",
     takes=SampleInput,
     gives=SampleTable,
-    tools=("onnxruntime", "torch", "transformers", "optimum-intel", "neural-compressor"),
+    tools=(
+        *("onnxruntime", "torch", "transformers", "optimum-intel", "neural-compressor"),
+        "openvino",
+    ),
 )
 def sample(given: SampleInput, ctx: Context) -> SampleTable:
     """`count` rows of the evaluation split with what the task records of every published variant's

@@ -1,4 +1,4 @@
-"""Which ONNX INT8 variant becomes `model.onnx`: of those that meet the gate, the preferred one."""
+"""Which INT8 variant of a format is published: of those that meet the gate, the preferred one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hubkit.records import (
     Timings,
 )
 from hubkit.stage import Context, stage
+from hubkit.statistics import mcnemar_exact
 
 # Sums like 0.8 - 0.792 are off in the last digits; a loss of just what is allowed is allowed.
 _ROUNDING = 1e-12
@@ -30,22 +31,28 @@ _LEAD_CONFIDENCE = 0.95
 
 
 class SelectInput(Record):
-    """Scores of the ONNX FP32 baseline and of the ONNX INT8 variants, their timings where there are
-    any, and the bytes of their weights by name."""
+    """Scores of a format's FP32 baseline and of its INT8 variants, their timings where there are
+    any, and the bytes of their weights by name. `must_pay`: what is larger or slower than FP32 does
+    not pass, nor what is outdone by `rival`: the variant of another format that is published
+    anyway."""
 
     baseline: Scores
     candidates: tuple[Scores, ...]
     timings: Timings | None = None
     sizes: dict[str, int]
     gates: Gates = Gates()
+    must_pay: bool = False
+    rival: Scores | None = None
 
 
-@stage("select", version=2, kind="pure", takes=SelectInput, gives=Selection)
+@stage("select", version=4, kind="pure", takes=SelectInput, gives=Selection)
 def select(given: SelectInput, ctx: Context) -> Selection:
     """Every candidate with its verdict and the reason, and the one taken; None when none passes.
 
     A candidate passes when the metric's loss against FP32, as a share of FP32's own value, is at
-    most `max_relative_loss`; the paired interval of that loss is shown, and does not decide. Ties
+    most `max_relative_loss`; the paired interval of that loss is shown, and does not decide. With
+    `must_pay` it must be no larger than FP32, and not be shown to be slower (`is_slower`) than that
+    or than the rival, nor to answer more often unlike FP32 than the rival (McNemar's test). Ties
     go to the smaller, then to the first by name. For "fastest" it is a tie where the rounds of the
     benchmark do not show a lead (see `is_slower`), so that measuring again does not change what is
     published. Raises RecipeError where FP32 has no such metric.
@@ -59,7 +66,8 @@ def select(given: SelectInput, ctx: Context) -> Selection:
         )
     means = {scores.variant: _mean_ms(scores.variant, given.timings) for scores in given.candidates}
     candidates = tuple(
-        _judge(scores, baseline, gates, means[scores.variant]) for scores in given.candidates
+        _paying(_judge(scores, baseline, gates, means[scores.variant]), given)
+        for scores in given.candidates
     )
     passing = {candidate.variant for candidate in candidates if candidate.passes}
     ranked = sorted(
@@ -179,6 +187,44 @@ def _judge(scores: Scores, baseline: Metric, gates: Gates, mean_ms: float | None
         loss_interval=interval,
         mean_ms=mean_ms,
     )
+
+
+def _paying(candidate: Candidate, given: SelectInput) -> Candidate:
+    """The candidate, refused where it has to pay and does not."""
+    fp32, name = given.baseline.variant, candidate.variant
+    if not given.must_pay:
+        return candidate
+    sizes = given.sizes.get(name, 0), given.sizes.get(fp32, math.inf)
+    if sizes[0] > sizes[1]:
+        reason = f"{sizes[0]:,} bytes, which is larger than the {sizes[1]:,} of {fp32}"
+        return candidate.model_copy(update={"passes": False, "worse": "larger", "reason": reason})
+    mean, fp32_mean = (_mean_ms(one, given.timings) for one in (name, fp32))
+    rounds, fp32_rounds = (_rounds_ms(one, given.timings) for one in (name, fp32))
+    if mean is None or fp32_mean is None or not is_slower(rounds, fp32_rounds):
+        return _against(given.rival, candidate, given)
+    reason = f"{mean:.3g} ms a call, which is slower than the {fp32_mean:.3g} ms of {fp32}"
+    return candidate.model_copy(update={"passes": False, "worse": "slower", "reason": reason})
+
+
+def _against(rival: Scores | None, candidate: Candidate, given: SelectInput) -> Candidate:
+    """The candidate, refused where the rival is shown to be faster or more faithful."""
+    if rival is None or not candidate.passes:
+        return candidate
+    mean, rival_mean = candidate.mean_ms, _mean_ms(rival.variant, given.timings)
+    rounds = [_rounds_ms(one, given.timings) for one in (candidate.variant, rival.variant)]
+    if mean is not None and rival_mean is not None and is_slower(*rounds):
+        reason = f"{mean:.3g} ms a call, which is slower than the {rival_mean:.3g} ms of"
+        worse = {"worse": "slower-than-rival", "reason": f"{reason} {rival.variant}"}
+        return candidate.model_copy(update={"passes": False, **worse})
+    mine = next(one.paired for one in given.candidates if one.variant == candidate.variant)
+    theirs = rival.paired
+    if mine is None or theirs is None or mine.flips <= theirs.flips:
+        return candidate
+    if mcnemar_exact(mine.flips, theirs.flips) >= 1 - _LEAD_CONFIDENCE:
+        return candidate
+    reason = f"{mine.flips} answers unlike FP32, where {rival.variant} has {theirs.flips}"
+    worse = {"worse": "less-faithful", "reason": reason}
+    return candidate.model_copy(update={"passes": False, **worse})
 
 
 def _reason(

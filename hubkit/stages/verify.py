@@ -40,6 +40,7 @@ _OF_THIS_USER = (
     "TRANSFORMERS_OFFLINE",
 )
 _FOR_ALL = {
+    "NNCF_CI": "1",  # it would report to its makers what it is used for
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "OMP_WAIT_POLICY": "PASSIVE",

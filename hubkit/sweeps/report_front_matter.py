@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hubkit.cards.escape import one_line
+from hubkit.cards.front_matter import relation
 from hubkit.records import Source
 from hubkit.sweeps.report_view import View
 
@@ -27,7 +28,7 @@ def front_matter(view: View) -> str:
         metrics=[one_line(name) for name in view.metrics] or None,
         tags=tags,
         base_model=base,
-        base_model_relation="quantized" if base else None,
+        base_model_relation=relation(report.lock) if base else None,
     )
     return f"---\n{data.to_yaml(line_break=chr(10), original_order=list(_ORDER))}\n---\n"
 

@@ -15,6 +15,7 @@ from hubkit.paths import templates_dir
 from hubkit.sweep_records import SweepReport
 from hubkit.sweeps import report_tables as tables
 from hubkit.sweeps.report_cells import Code, Column
+from hubkit.sweeps.report_full import full_and_pruned
 from hubkit.sweeps.report_page import GridRow, grid_columns, grid_rows, page_data
 from hubkit.sweeps.report_parameters import fixed
 from hubkit.sweeps.report_said import rows_scored, said
@@ -47,6 +48,7 @@ def html(report: SweepReport) -> str:
         "confidence": numbers.percent(view.confidence),
         "point": view.middle,
         "grid": _Grid(grid_columns(view), grid_rows(view)),
+        "full_and_pruned": full_and_pruned(view),
         "accuracy": tables.accuracy(view),
         "graphs": tables.graphs(view),
         "noise": tables.noise(view) if report.noise else None,

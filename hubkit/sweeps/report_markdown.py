@@ -13,6 +13,7 @@ from hubkit.sweep_records import SweepReport
 from hubkit.sweeps import report_tables as tables
 from hubkit.sweeps.report_cells import Align, Cell, Code, Column, Table
 from hubkit.sweeps.report_front_matter import front_matter
+from hubkit.sweeps.report_full import full_and_pruned
 from hubkit.sweeps.report_parameters import fixed, text_of
 from hubkit.sweeps.report_said import said
 from hubkit.sweeps.report_view import View
@@ -45,6 +46,7 @@ def _names(view: View) -> dict[str, object]:
     report = view.report
     metric, middle = view.main_metric, view.middle
     words_said = said(view)
+    both = full_and_pruned(view)
     return {
         "report": report,
         "view": view,
@@ -61,6 +63,7 @@ def _names(view: View) -> dict[str, object]:
         "duration": f"{report.sweep.time_benchmark_args.duration:g}",
         "non_time": markdown_table(tables.non_time(view)),
         "times": [(point, markdown_table(tables.time(view, point))) for point in view.grid],
+        "full_and_pruned": markdown_table(both) if both else None,
         "configurations": markdown_table(tables.configurations(view)),
         "graphs": markdown_table(tables.graphs(view)),
         "accuracy": markdown_table(tables.accuracy(view)),

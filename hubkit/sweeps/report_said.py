@@ -10,6 +10,7 @@ from hubkit.recipe import OnnxStatic
 from hubkit.records import CalibrationInfo, Failed, MachineInfo, Source
 from hubkit.sweep_records import SweepRow
 from hubkit.sweeps.report_cells import Cell, Code, codes, guarded
+from hubkit.sweeps.report_full import said_of_base
 from hubkit.sweeps.report_view import View
 
 
@@ -124,9 +125,15 @@ def _facts(view: View) -> Iterable[Fact]:
         yield Fact("Machine", tuple(_machine(report.timings.machine)))
     versions = (f"{name} {version}" for name, version in sorted(report.lock.tools.items()))
     yield Fact("Versions", (", ".join((f"Python {report.lock.python}", *versions)),))
-    yield Fact("Model", _pinned(report.lock.base))
+    yield Fact("Model", (*_pinned(report.lock.base), *_built(view)))
     yield Fact("Dataset", _pinned(report.lock.dataset))
     yield Fact("Recipe", (Code(report.recipe), ", sha256 ", Code(report.lock.recipe_digest[:12])))
+
+
+def _built(view: View) -> Cell:
+    """What was done to the model after it was fetched."""
+    done = said_of_base(view)
+    return (" ", *(part for cell in done for part in cell)) if done else ()
 
 
 def _cut(view: View) -> str:

@@ -130,6 +130,7 @@ class AutoClasses:
     torch: str
     onnx: str
     neural_compressor: str
+    openvino: str
 
 
 @dataclass(frozen=True)

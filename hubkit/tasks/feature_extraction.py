@@ -33,7 +33,10 @@ class FeatureExtraction:
     name = "feature-extraction"
     pipeline_tag = "feature-extraction"
     classes = AutoClasses(
-        torch="AutoModel", onnx="ORTModelForFeatureExtraction", neural_compressor="INCModel"
+        torch="AutoModel",
+        onnx="ORTModelForFeatureExtraction",
+        neural_compressor="INCModel",
+        openvino="OVModelForFeatureExtraction",
     )
     required_keys: tuple[str, ...] = ("primary",)
     optional_keys: tuple[str, ...] = ("secondary",)

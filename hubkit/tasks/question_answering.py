@@ -41,6 +41,7 @@ class QuestionAnswering:
         torch="AutoModelForQuestionAnswering",
         onnx="ORTModelForQuestionAnswering",
         neural_compressor="INCModelForQuestionAnswering",
+        openvino="OVModelForQuestionAnswering",
     )
     required_keys: tuple[str, ...] = ("question", "context")
     optional_keys: tuple[str, ...] = ()

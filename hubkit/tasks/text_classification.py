@@ -35,6 +35,7 @@ class TextClassification:
         torch="AutoModelForSequenceClassification",
         onnx="ORTModelForSequenceClassification",
         neural_compressor="INCModelForSequenceClassification",
+        openvino="OVModelForSequenceClassification",
     )
     required_keys: tuple[str, ...] = ("primary",)
     optional_keys: tuple[str, ...] = ("secondary",)

@@ -45,6 +45,7 @@ class TokenClassification:
         torch="AutoModelForTokenClassification",
         onnx="ORTModelForTokenClassification",
         neural_compressor="INCModelForTokenClassification",
+        openvino="OVModelForTokenClassification",
     )
     required_keys: tuple[str, ...] = ("primary",)
     optional_keys: tuple[str, ...] = ()

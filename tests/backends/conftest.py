@@ -11,7 +11,14 @@ import pytest
 from hubkit.backends import exporter_for, quantizer_for
 from hubkit.backends.base import Quantized
 from hubkit.backends.onnx_optimizer import optimize
-from hubkit.recipe import IncDynamic, IncStatic, OnnxDynamic, OnnxStatic, VariantSpec
+from hubkit.recipe import (
+    IncDynamic,
+    IncStatic,
+    OnnxDynamic,
+    OnnxStatic,
+    OpenVinoStatic,
+    VariantSpec,
+)
 from tests.tiny import SENTENCES, make_tiny_model
 
 if TYPE_CHECKING:
@@ -23,10 +30,22 @@ SPECS: dict[str, VariantSpec] = {
     "onnx-static": OnnxStatic(kind="onnx-static"),
     "inc-static": IncStatic(kind="inc-static"),
     "inc-dynamic": IncDynamic(kind="inc-dynamic"),
+    "openvino-static": OpenVinoStatic(kind="openvino-static"),
 }
+# What is not in every environment.
+NEEDS = {"inc": "neural_compressor", "openvino": "nncf"}
 
 Make = Callable[[str, str], tuple[Path, Quantized]]
+Converted = Callable[[str], Path]
+SourceOf = Callable[[str, str], Path]
 GraphAt = Callable[[str, int | None, int], Path]
+
+
+def skip_without(kind: str) -> None:
+    """Skip a test of a kind whose extra is not installed."""
+    extra = kind.partition("-")[0]
+    if extra in NEEDS:
+        pytest.importorskip(NEEDS[extra], reason=f"needs the {extra} extra")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +65,35 @@ def exports(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     for name, folder in models.items():
         exporter_for("onnx").export(folder, root / name, task="text-classification")
     return {name: root / name for name in models}
+
+
+@pytest.fixture(scope="session")
+def converted(exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """Architecture -> FP32 OpenVINO folder; made once."""
+    made: dict[str, Path] = {}
+
+    def convert(architecture: str) -> Path:
+        pytest.importorskip("openvino", reason="needs the openvino extra")
+        if architecture not in made:
+            output = tmp_path_factory.mktemp("converted") / "model"
+            exporter = exporter_for("openvino")
+            exporter.export(exports[architecture], output, task="text-classification")
+            made[architecture] = output
+        return made[architecture]
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def source_of(models: dict[str, Path], exports: dict[str, Path], converted: Converted) -> SourceOf:
+    """(kind, architecture) -> the folder that a kind of quantization starts from."""
+
+    def find(kind: str, architecture: str) -> Path:
+        if kind.startswith("openvino"):
+            return converted(architecture)
+        return (exports if kind.startswith("onnx") else models)[architecture]
+
+    return find
 
 
 @pytest.fixture(scope="session")
@@ -84,17 +132,9 @@ def batches(models: dict[str, Path]) -> dict[str, list[Arrays]]:
     return found
 
 
-def source_of(
-    kind: str, architecture: str, models: dict[str, Path], exports: dict[str, Path]
-) -> Path:
-    """The folder that a kind of quantization starts from."""
-    return (exports if kind.startswith("onnx") else models)[architecture]
-
-
 @pytest.fixture(scope="session")
 def quantized(
-    models: dict[str, Path],
-    exports: dict[str, Path],
+    source_of: SourceOf,
     batches: dict[str, list[Arrays]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Make:
@@ -102,11 +142,10 @@ def quantized(
     made: dict[tuple[str, str], tuple[Path, Quantized]] = {}
 
     def make(kind: str, architecture: str) -> tuple[Path, Quantized]:
-        if kind.startswith("inc"):
-            pytest.importorskip("neural_compressor", reason="needs the inc extra")
+        skip_without(kind)
         if (kind, architecture) not in made:
             output = tmp_path_factory.mktemp("int8") / "model"
-            source = source_of(kind, architecture, models, exports)
+            source = source_of(kind, architecture)
             done = quantizer_for(SPECS[kind]).quantize(
                 source, output, SPECS[kind], batches[architecture] if "static" in kind else []
             )

@@ -19,7 +19,14 @@ from hubkit.errors import DataError, ModelError, RecipeError
 from hubkit.keys import files_of
 from hubkit.recipe import Part
 from hubkit.records import Artifact, Variant
-from tests.backends.conftest import ARCHITECTURES, SPECS, Make, source_of
+from tests.backends.conftest import (
+    ARCHITECTURES,
+    NEEDS,
+    SPECS,
+    Make,
+    SourceOf,
+    skip_without,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,15 +35,24 @@ if TYPE_CHECKING:
 
     Logits = NDArray[np.float32]
 
-each_kind = pytest.mark.parametrize("kind", SPECS)
+# NNCF takes seconds: tests/backends/test_openvino.py has what is looked at in each run.
+_LONG = {"openvino-static": pytest.mark.conformance}
+_KINDS = [pytest.param(kind, marks=_LONG.get(kind, ())) for kind in SPECS]
+each_kind = pytest.mark.parametrize("kind", _KINDS)
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 STATIC = pytest.mark.parametrize("kind", [kind for kind in SPECS if "static" in kind])
+QUICK = [kind for kind in SPECS if kind not in _LONG]
 Folders = dict[str, Path]
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def _runtime(kind: str) -> Runtime:
-    name = {"onnx": "onnx", "inc": "pytorch-int8", "torch": "pytorch-fp32"}[kind.split("-")[0]]
+    name = {
+        "onnx": "onnx",
+        "inc": "pytorch-int8",
+        "torch": "pytorch-fp32",
+        "openvino": "openvino-int8",
+    }[kind.split("-")[0]]
     found = RUNTIMES.get(name)
     assert hasattr(found, "load")
     return found
@@ -122,13 +138,12 @@ def test_what_the_quantizer_says_of_itself(kind: str, architecture: str, quantiz
 def test_twice_the_same_bytes_and_the_input_untouched(
     kind: str,
     quantized: Make,
-    models: Folders,
-    exports: Folders,
+    source_of: SourceOf,
     batches: dict[str, list[Arrays]],
     tmp_path: Path,
 ) -> None:
     first, _ = quantized(kind, "distilbert")
-    source = source_of(kind, "distilbert", models, exports)
+    source = source_of(kind, "distilbert")
     before = files_of(source)
     calibration = batches["distilbert"] if "static" in kind else []
     quantizer_for(SPECS[kind]).quantize(source, tmp_path / "other name", SPECS[kind], calibration)
@@ -151,22 +166,27 @@ for source, output, spec, ids in json.load(sys.stdin):
 """
 
 
+@pytest.mark.parametrize(
+    "kinds",
+    [QUICK, pytest.param(list(_LONG), marks=pytest.mark.conformance)],
+    ids=["quick", "long"],
+)
 def test_another_process_in_another_folder_makes_the_same_bytes_and_says_nothing(
+    kinds: list[str],
     quantized: Make,
-    models: Folders,
-    exports: Folders,
+    source_of: SourceOf,
     batches: dict[str, list[Arrays]],
     tmp_path: Path,
 ) -> None:
     working = tmp_path / "cwd"
     working.mkdir()
-    kinds = [kind for kind in SPECS if not kind.startswith("inc") or find_spec("neural_compressor")]
+    kinds = [k for k in kinds if find_spec(NEEDS.get(k.partition("-")[0], "hubkit"))]
     calls = []
     for kind in kinds:
         calibration = batches["distilbert"] if "static" in kind else []
         calls.append(
             (
-                str(source_of(kind, "distilbert", models, exports)),
+                str(source_of(kind, "distilbert")),
                 str(tmp_path / kind),
                 SPECS[kind].model_dump(mode="json"),
                 [{name: array.tolist() for name, array in batch.items()} for batch in calibration],
@@ -190,10 +210,8 @@ def test_another_process_in_another_folder_makes_the_same_bytes_and_says_nothing
 
 
 @STATIC
-def test_static_quantization_needs_rows(
-    kind: str, models: Folders, exports: Folders, tmp_path: Path
-) -> None:
-    source = source_of(kind, "distilbert", models, exports)
+def test_static_quantization_needs_rows(kind: str, source_of: SourceOf, tmp_path: Path) -> None:
+    source = source_of(kind, "distilbert")
     with pytest.raises(DataError, match="given none") as caught:
         quantizer_for(SPECS[kind]).quantize(source, tmp_path / "out", SPECS[kind], [])
     assert "calibration_split" in caught.value.hint
@@ -202,15 +220,13 @@ def test_static_quantization_needs_rows(
 @each_kind
 def test_an_exclusion_that_matches_nothing_is_an_error(
     kind: str,
-    models: Folders,
-    exports: Folders,
+    source_of: SourceOf,
     batches: dict[str, list[Arrays]],
     tmp_path: Path,
 ) -> None:
-    if kind.startswith("inc"):
-        pytest.importorskip("neural_compressor", reason="needs the inc extra")
+    skip_without(kind)
     spec = SPECS[kind].model_copy(update={"node_exclusion": ("clasifier",)})
-    source = source_of(kind, "distilbert", models, exports)
+    source = source_of(kind, "distilbert")
     with pytest.raises(RecipeError, match="node_exclusion clasifier: no node") as caught:
         quantizer_for(spec).quantize(source, tmp_path / "out", spec, batches["distilbert"])
     assert "classifier" in caught.value.hint
@@ -256,6 +272,9 @@ def test_a_variant_names_its_runtime() -> None:
     assert torch is RUNTIMES.get("pytorch-fp32")
     int8 = runtime_for(variant(format="pytorch", precision="int8"))
     assert int8 is RUNTIMES.get("pytorch-int8")
+    for precision in ("fp32", "int8"):
+        found = runtime_for(variant(format="openvino", precision=precision))
+        assert found is RUNTIMES.get(f"openvino-{precision}")
 
 
 def test_every_kind_of_a_recipe_has_a_quantizer() -> None:

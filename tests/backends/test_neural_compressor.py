@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("neural_compressor", reason="needs the inc extra")
 
 from hubkit.backends import neural_compressor as backend
+from hubkit.backends.base import Quantized
 from hubkit.errors import ModelError, RecipeError
 from hubkit.recipe import Calibration, IncDynamic, IncStatic
 from tests.backends.conftest import ARCHITECTURES, Make
@@ -185,6 +186,59 @@ def test_the_calibration_method_makes_a_difference(
     backend.static.quantize(models["distilbert"], tmp_path / "o", spec, batches["distilbert"])
     weights = [folder / "pytorch_model.bin" for folder in (minmax, tmp_path / "o")]
     assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+def dynamic(models: dict[str, Path], output: Path, *, reduce_range: bool | None) -> Quantized:
+    spec = IncDynamic(kind="inc-dynamic", reduce_range=reduce_range)
+    return backend.dynamic.quantize(models["bert"], output, spec)
+
+
+def test_dynamic_activations_have_eight_bits_where_the_target_adds_them_up_right(
+    models: dict[str, Path], batches: dict[str, list[Arrays]], tmp_path: Path
+) -> None:
+    """PyTorch takes 7 of itself. Users load it with INCModel, and so does the runtime."""
+    from hubkit.backends.torch import runtime
+
+    fp32 = runtime.load(models["bert"], "model.safetensors", threads=1)
+    distance = {}
+    for narrow in (True, False):
+        output = tmp_path / str(narrow)
+        assert dynamic(models, output, reduce_range=narrow).reduce_range is narrow
+        int8 = backend.runtime.load(output, "pytorch_model.bin", threads=1)
+        distance[narrow] = sum(
+            float(np.abs(int8.run(batch)["logits"] - fp32.run(batch)["logits"]).mean())
+            for batch in batches["bert"]
+        )
+    assert 0 < distance[False] < 0.8 * distance[True]
+
+
+def test_how_many_bits_goes_by_this_machine_where_the_spec_is_silent(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    from hubkit.machine import this_target
+
+    done = dynamic(models, tmp_path / "out", reduce_range=None)
+    assert done.reduce_range is this_target().reduce_range
+
+
+def test_why_it_failed_is_said_and_nothing_is_printed(
+    models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It prints a traceback, returns None, and optimum-intel raises something else of it."""
+    from neural_compressor.adaptor.pytorch import PyTorch_FXAdaptor
+
+    def quantize(*given: object) -> None:
+        raise ValueError("no such kernel")
+
+    monkeypatch.delenv("HUBKIT_DEBUG", raising=False)
+    monkeypatch.setattr(PyTorch_FXAdaptor, "quantize", quantize)
+    capfd.readouterr()
+    with pytest.raises(ModelError, match="no such kernel"):
+        backend.dynamic.quantize(models["bert"], tmp_path / "out", IncDynamic(kind="inc-dynamic"))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_onnx_and_pytorch_folders_have_the_same_tokenizer(quantized: Make) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hubkit.backends.node_patterns import read_graph
-from hubkit.backends.onnx_optimizer import optimize
+from hubkit.backends.onnx_optimizer import optimize, rewritten
 from hubkit.errors import ModelError
 from hubkit.keys import digest_of_file, files_of
 from tests.backends.conftest import ARCHITECTURES, GraphAt
@@ -52,7 +52,7 @@ def _counts(folder: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("level", [1, 2, 99])
+@pytest.mark.parametrize("level", [1, 2, 3, 99])
 @pytest.mark.parametrize("opset", [11, 14, None, 20, 23])
 def test_the_same_numbers_come_of_a_graph_of_fewer_nodes(
     architecture: str,
@@ -98,7 +98,7 @@ def test_eager_attention_below_opset_14_is_fused_where_onnxruntime_knows_its_for
     assert {op: distilbert[op] for op in FUSED} == {**FUSED, "Attention": 0}
 
 
-@pytest.mark.parametrize("level", [1, 2, 99])
+@pytest.mark.parametrize("level", [1, 2, 3, 99])
 def test_every_node_has_a_name_of_its_own_and_the_other_files_are_there(
     level: int, graph_at: GraphAt
 ) -> None:
@@ -114,8 +114,8 @@ def test_every_node_has_a_name_of_its_own_and_the_other_files_are_there(
 _IN_A_PROCESS = """
 import sys
 from pathlib import Path
-from hubkit.backends.onnx_optimizer import optimize
-for level in (1, 2, 99):
+from hubkit.backends.onnx_optimizer import optimize, rewritten
+for level in (1, 2, 3, 99):
     optimize(Path(sys.argv[1]), Path(sys.argv[2]) / str(level), level=level)
 """
 
@@ -134,7 +134,7 @@ def test_another_process_makes_the_same_bytes_and_says_nothing(
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert files_of(source) == before
-    for level in (1, 2, 99):
+    for level in (1, 2, 3, 99):
         made = graph_at("distilbert", None, level)
         assert files_of(tmp_path / "made" / str(level)) == files_of(made), level
 
@@ -188,6 +188,59 @@ def test_a_graph_in_which_nothing_can_be_fused_is_an_error(
     save(helper.make_model(graph, opset_imports=[opset], ir_version=8), str(folder / "model.onnx"))
     with pytest.raises(ModelError, match="finds nothing to fuse"):
         optimize(folder, tmp_path / "out", level=2)
+
+
+def _with_other_scale(source: Path, folder: Path) -> Path:
+    """The model with the scores of its attention divided by three times what is usual: a pattern
+    that onnxruntime's optimizer takes for the usual one."""
+    import onnx
+    from onnx import numpy_helper
+
+    shutil.copytree(source, folder)
+    model = onnx.load(str(folder / "model.onnx"))
+    makers = {name: node for node in model.graph.node for name in node.output}
+    weights = {one.name: one for one in model.graph.initializer}
+    changed = 0
+    for node in model.graph.node:
+        if node.op_type != "Div" or makers[node.input[0]].op_type != "MatMul":
+            continue
+        by = node.input[1]
+        tensor = weights[by] if by in weights else makers[by].attribute[0].t
+        tensor.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(3), tensor.name)
+        )
+        changed += 1
+    assert changed
+    onnx.save(model, str(folder / "model.onnx"))
+    return folder
+
+
+def test_what_would_answer_otherwise_is_left_out_or_refused(
+    graph_at: GraphAt, batches: dict[str, list[Arrays]], tmp_path: Path
+) -> None:
+    odd = _with_other_scale(graph_at("bert", 11, 0), tmp_path / "odd")
+    for level in (2, 99):
+        with pytest.raises(ModelError, match="it would answer otherwise, by") as caught:
+            optimize(odd, tmp_path / str(level), level=level)
+        assert "optimization_level" in caught.value.hint
+    optimize(odd, tmp_path / "3", level=3)
+    done = rewritten(tmp_path / "3" / "model.onnx")
+    assert "Attention" not in done
+    assert "BiasGelu 2" in done, "the rest is rewritten all the same"
+    for batch in batches["bert"]:
+        assert np.abs(_run(tmp_path / "3", batch) - _run(odd, batch)).max() < 1e-4
+
+
+def test_level_3_takes_any_architecture_and_says_what_it_found(
+    graph_at: GraphAt, tmp_path: Path
+) -> None:
+    plain = graph_at("bert", None, 0)
+    known = rewritten(graph_at("bert", None, 3) / "model.onnx")
+    assert known.startswith("Attention 2, BiasGelu 2, SkipLayerNormalization 4, first token ")
+    strange = _renamed(plain, tmp_path / "strange", model_type="squeezebert")
+    optimize(strange, tmp_path / "three", level=3)
+    assert rewritten(tmp_path / "three" / "model.onnx") == known
+    assert not rewritten(graph_at("bert", None, 1) / "model.onnx")
 
 
 def test_weights_beside_the_file_are_refused(graph_at: GraphAt, tmp_path: Path) -> None:

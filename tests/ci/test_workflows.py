@@ -263,7 +263,7 @@ def test_a_pull_request_is_compared(machine: Machine, warm: Path) -> None:
 def test_a_gate_that_is_not_met_fails_and_says_why(machine: Machine, warm: Path) -> None:
     machine.environment["HUBKIT_HOME"] = str(warm)
     base = machine.git("rev-parse", "HEAD")
-    gates = {"metric": "accuracy", "max_relative_loss": 0.0, "complete_card": True}
+    gates = {"max_relative_loss": 0.0, "must_pay": False, "complete_card": True}
     write(machine.repository, gates=gates)
     machine.commit("a complete card, which it is not")
     done = pull(machine, base)

@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,6 +16,7 @@ import pytest
 from hubkit.errors import DataError, StoreError
 from hubkit.store import Store, disk_errors
 from tests.e2e_small.worlds import World
+from tests.small_disk import small_disk
 
 # Other weights than the kept ones: quantize and all that comes after it has to run.
 CHANGED = {"variants": [{"kind": "onnx-dynamic", "per_channel": False}]}
@@ -101,23 +100,10 @@ def test_ctrl_c_in_json_is_one_object(warm: World) -> None:
     assert _gone(children)
 
 
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A real disk of that size at `folder`; skips the test where this user may not mount one."""
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only root may mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk_is_told_by_the_process_that_meets_it(warm: World) -> None:
     warm.write(**CHANGED)
     kept = warm.home.rename(warm.root / "kept")
-    with _small_disk(warm.home, "3m"):
+    with small_disk(warm.home, "3m"):
         shutil.copytree(kept, warm.home, dirs_exist_ok=True)
         # onnx writes what fits and says nothing: room for less than one model.
         ballast = warm.home / "ballast"
@@ -137,7 +123,7 @@ def test_a_full_disk_is_told_by_the_process_that_meets_it(warm: World) -> None:
 
 
 def test_a_disk_without_room_for_anything(fresh: World) -> None:
-    with _small_disk(fresh.home, "64k"):
+    with small_disk(fresh.home, "64k"):
         done = fresh.publish(style="human")
         assert done.code == 1
         assert f"no space left on the disk of {fresh.store}" in done.err

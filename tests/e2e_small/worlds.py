@@ -92,7 +92,8 @@ def tiny_recipe(**changes: object) -> Recipe:
             "rounds": 1,
             "threads": 1,
         },
-        "gates": {"max_relative_loss": 0.9},
+        # A model of this size may be slower in INT8.
+        "gates": {"max_relative_loss": 0.9, "must_pay": False},
         "publication": {"formats": ["onnx"], "license": "apache-2.0", "languages": ["en"]},
     }
     return {**recipe, **changes}

@@ -14,12 +14,14 @@ from hubkit import recipe as models
 from hubkit.recipe import CardData, Part, Recipe
 from hubkit.recipe_analyses import LengthRange
 from hubkit.recipe_file import load_recipe
+from hubkit.recipe_onnx import BlockwiseNodes
 from hubkit.recipe_sweep import (
     BackendArgs,
     SweepCalibration,
     SweepFrameworkArgs,
     TimeBenchmarkArgs,
 )
+from hubkit.recipe_tune import AccuracyCriterion, ExitPolicy
 
 TEXT = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -27,15 +29,21 @@ ROWS = dict(re.findall(r"^\| `([\w.\[\]]+)` \|(.*)\|$", TEXT, re.MULTILINE))
 SECTIONS: dict[str, tuple[type[Part], ...]] = {
     "": (Recipe,),
     "base.": (models.HubModel, models.LocalModel, models.BuiltModel),
+    "base.prune.": (models.Prune,),
+    "base.finetune.": (models.Finetune,),
     "dataset.": (models.DatasetSpec,),
     "variants[].": tuple(get_args(get_args(models.VariantSpec)[0])),
     "variants[].calibration.": (models.Calibration,),
     "variants[].framework_args.": (models.FrameworkArgs,),
+    "variants[].blockwise.": (BlockwiseNodes,),
     "sweep.": (models.Sweep,),
     "sweep.calibration.": (SweepCalibration,),
     "sweep.framework_args.": (SweepFrameworkArgs,),
     "sweep.time_benchmark_args.": (TimeBenchmarkArgs,),
     "sweep.backend_args.": (BackendArgs,),
+    "tune.": (models.Tune,),
+    "tune.accuracy_criterion.": (AccuracyCriterion,),
+    "tune.exit_policy.": (ExitPolicy,),
     "evaluation.": (models.Evaluation,),
     "benchmark.": (models.Benchmark,),
     "gates.": (models.Gates,),
@@ -83,6 +91,15 @@ def test_the_smallest_recipe_is_one(tmp_path: Path) -> None:
 
 
 def test_the_demo_example_does_what_it_says(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(BLOCKS[0] + BLOCKS[1], encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(BLOCKS[0] + BLOCKS[-1], encoding="utf-8")
     recipe = load_recipe(str(tmp_path), demo=True).recipe
     assert (recipe.benchmark.batch_sizes, recipe.benchmark.rounds) == ((1, 8), 5)
+
+
+def test_the_base_that_is_built_is_one(tmp_path: Path) -> None:
+    rest = BLOCKS[0].replace("base: {source: hub, id: me/my-model}\n", "")
+    assert rest != BLOCKS[0]
+    (tmp_path / "recipe.yaml").write_text(BLOCKS[1] + rest, encoding="utf-8")
+    base = load_recipe(str(tmp_path)).recipe.base
+    assert base.prune == models.Prune(layers="every_second")
+    assert base.finetune == models.Finetune(learning_rate=5e-5)

@@ -6,7 +6,10 @@ import pytest
 
 from tests.recipe.conftest import Faults
 
-KINDS = "onnx-dynamic, onnx-static, inc-static, inc-dynamic"
+KINDS = (
+    "onnx-dynamic, onnx-static, onnx-blockwise, onnx-float16, inc-static, inc-dynamic,"
+    " openvino-static"
+)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ KINDS = "onnx-dynamic, onnx-static, inc-static, inc-dynamic"
         (
             "source: hub, id: me/model",
             "source: hub, id: me/model, path: x",
-            "r.yaml:2: base.path: unknown key (known: source, id, revision)",
+            "r.yaml:2: base.path: unknown key (known: prune, finetune, source, id, revision)",
         ),
         (
             "id: me/model",

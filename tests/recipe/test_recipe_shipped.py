@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hubkit.recipe import BuiltModel, HubModel, IncStatic, OnnxStatic
+from hubkit.recipe import BuiltModel, HubModel, IncStatic, OnnxStatic, Prune
 from hubkit.recipe_file import check_labels, load_recipe, open_points, shipped_recipes
 
-NAME, NER = "distilbert-sst2", "distilbert-conll03"
+NAME, NER, MINI = "distilbert-sst2", "distilbert-conll03", "minilm-sst2"
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
 # What is never said of a demo's model.
 REAL = {NAME: r"distilbert[- ]base|sst-?2", NER: r"distilbert[- ]base|elastic"}
@@ -186,7 +186,7 @@ def test_the_words_of_the_taggers_demo_are_true_to_its_builder() -> None:
 
 
 @pytest.mark.parametrize("demo", [False, True])
-@pytest.mark.parametrize("name", [NAME, NER])
+@pytest.mark.parametrize("name", [NAME, NER, MINI])
 def test_the_bibtex_parses(name: str, demo: bool) -> None:
     bibtex = load_recipe(name, demo=demo).recipe.card.bibtex
     assert bibtex is not None
@@ -199,8 +199,36 @@ def test_the_bibtex_parses(name: str, demo: bool) -> None:
 
 
 @pytest.mark.parametrize("demo", [False, True])
-@pytest.mark.parametrize("name", [NAME, NER])
+@pytest.mark.parametrize("name", [NAME, NER, MINI])
 def test_no_measured_number_is_in_the_prose(name: str, demo: bool) -> None:
     card = load_recipe(name, demo=demo).recipe.card.model_dump(exclude={"bibtex"})
     for path, text in _texts(card):
         assert not re.search(r"\b0\.\d{2,}|\d+ ?%|\d+(\.\d+)? ?(ms|MB)\b", text), path
+
+
+def test_the_base_of_the_pruned_one_is_built() -> None:
+    real, demo = load_recipe(MINI).recipe, load_recipe(MINI, demo=True).recipe
+    assert isinstance(real.base, HubModel)
+    assert real.base.id == "microsoft/MiniLM-L12-H384-uncased"
+    assert isinstance(demo.base, BuiltModel)
+    assert demo.base.builder == "movie-encoder"
+    for base in (real.base, demo.base):
+        assert base.prune == Prune(layers="every_second")
+        assert base.finetune is not None
+        assert base.finetune.split == "train"
+    assert demo.base.finetune is not None
+    assert demo.base.finetune.samples == 6000
+    assert (real.dataset.eval_split, demo.dataset.eval_split) == ("validation", "test")
+    assert real.sweep == demo.sweep
+
+
+def test_the_demo_of_the_pruned_one_never_passes_for_the_real_model() -> None:
+    real, demo = load_recipe(MINI), load_recipe(MINI, demo=True)
+    content = demo.recipe.model_dump(exclude={"name"})
+    for path, text in (*_texts(content), ("notes", demo.notes)):
+        text = text.replace("minilm-sst2", "")  # the command
+        assert not re.search(r"L12|sst-?2|microsoft", text, re.IGNORECASE), path
+    both = dict(_texts(real.recipe.card.model_dump()))
+    same = {p for p, t in _texts(demo.recipe.card.model_dump()) if both.get(p) == t}
+    # Of the resources the two share the papers.
+    assert same <= {".details.date", *(p for p in same if p.startswith(".details.resources"))}

@@ -292,6 +292,7 @@ def test_statistics_of_known_latencies() -> None:
     assert point.p99_ms == pytest.approx(4.96)
     assert point.throughput_per_s == pytest.approx(5 * 4 / 0.015)
     assert point.round_means_ms == pytest.approx((2.0, 11 / 3))
+    assert point.round_least_ms == (1.0, 2.0)
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1), st.floats(0, 100))

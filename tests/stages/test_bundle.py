@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hubkit.errors import HubkitError, ModelError, RecipeError, StoreError
-from hubkit.pushing import recorded_private
+from hubkit.pushing import push_input, recorded_private
 from hubkit.recipe_file import load_recipe
 from hubkit.records import (
     Artifact,
@@ -86,6 +86,19 @@ class Workshop:
         }
         return self._variant("pytorch-int8-static", files, changes)
 
+    def openvino(self) -> Variant:
+        files = {
+            "openvino_model.xml": "<net/>",
+            "openvino_model.bin": "int8 weights of OpenVINO",
+            "config.json": json.dumps(CONFIG),
+        }
+        changes: dict[str, object] = {
+            "name": "openvino-int8-static",
+            "format": "openvino",
+            "model_file": "openvino_model.xml",
+        }
+        return self._variant("onnx-int8-static", files, changes)
+
     def fp32_onnx(self) -> Variant:
         files = {"model.onnx": "graph", "model.onnx_data": "w", "config.json": json.dumps(CONFIG)}
         return self._variant("onnx-fp32", files, {})
@@ -115,6 +128,49 @@ class Workshop:
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path, Store(tmp_path / "store"))
+
+
+def test_openvino_lies_in_a_folder_of_its_own_with_its_weights_and_config(shop: Workshop) -> None:
+    publication = {"formats": ["onnx", "openvino"], "license": "apache-2.0"}
+    recipe = make_recipe(publication=publication)
+    variant = shop.openvino()
+    published = {"onnx": shop.onnx(), "openvino": variant}
+    _, root = shop.run(recipe=recipe, published=published)
+    assert (root / "openvino" / "openvino_model.xml").read_text() == "<net/>"
+    assert (root / "openvino" / "openvino_model.bin").read_text() == "int8 weights of OpenVINO"
+    config = json.loads((root / "openvino" / "config.json").read_text())
+    assert config["id2label"] == CONFIG["id2label"]
+    assert config["_name_or_path"] == make_lock().base.id
+    sums = (root / "SHA256SUMS").read_text()
+    assert "openvino/openvino_model.bin" in sums
+    # Weights that changed in the store since they were measured are as bad as a graph that did.
+    path = shop.store.path(variant.artifact) / "openvino_model.bin"
+    path.chmod(0o644)
+    path.write_text("int8 weights of OpenVINo", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"openvino_model\.bin of openvino-int8-static is not the"):
+        shop.run(recipe=recipe, published=published)
+
+
+def test_openvino_that_the_onnx_model_outdoes_is_left_out(shop: Workshop) -> None:
+    recipe = make_recipe(publication={"formats": ["onnx", "openvino"], "license": "apache-2.0"})
+    like = make_report().selection
+    assert like
+    refused = {"passes": False, "worse": "slower-than-rival"}
+    candidates = tuple(one.model_copy(update=refused) for one in like.candidates)
+    outdone = like.model_copy(update={"candidates": candidates, "selected": None})
+    report = make_report(openvino_selection=outdone)
+    bundle, root = shop.run(recipe=recipe, report=report, published={"onnx": shop.onnx()})
+    assert not (root / "openvino").exists()
+    assert push_input(recipe, bundle).message == "Publish tiny-sentiment: ONNX INT8"
+    # Where it failed on its own, that is another matter.
+    larger = tuple(one.model_copy(update={"worse": "larger"}) for one in candidates)
+    alone = outdone.model_copy(update={"candidates": larger})
+    with pytest.raises(ModelError, match="the recipe publishes openvino, but no INT8 variant"):
+        shop.run(
+            recipe=recipe,
+            report=make_report(openvino_selection=alone),
+            published={"onnx": shop.onnx()},
+        )
 
 
 def test_what_is_in_it(shop: Workshop) -> None:

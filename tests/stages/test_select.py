@@ -313,3 +313,67 @@ def test_the_taken_one_passes_and_order_does_not_matter(
             assert taken[1] == min(rival[1] for rival in rivals)
         else:
             assert taken[3] <= min(rival[3] for rival in rivals) * (1 + LEAST_LEAD)
+
+
+def test_what_has_to_pay_is_refused_where_it_is_larger_or_slower_than_fp32(ctx: Context) -> None:
+    names = ("small", "large", "slow", "close")
+    given = SelectInput(
+        baseline=scores("fp32", 0.834),
+        candidates=tuple(scores(name, 0.834, baseline=0.834) for name in names),
+        timings=timings(fp32=[10, 10], small=[5, 5], large=[1, 1], slow=[11, 11], close=[10.2, 10]),
+        sizes={"fp32": 100, "small": 30, "large": 101, "slow": 30, "close": 100},
+        must_pay=True,
+    )
+    chosen = select(given, ctx)
+    verdicts = {c.variant: (c.passes, c.worse) for c in chosen.candidates}
+    assert verdicts == {
+        "small": (True, None),
+        "large": (False, "larger"),
+        "slow": (False, "slower"),
+        "close": (True, None),  # by less than what a benchmark can tell
+    }
+    assert chosen.selected == "small"
+    assert "11 ms a call, which is slower than the 10 ms of fp32" in chosen.candidates[2].reason
+    free = select(given.model_copy(update={"must_pay": False}), ctx)
+    assert free.selected == "large"
+    assert all(c.worse is None for c in free.candidates)
+
+
+def _beside(rival: Scores, **rounds: list[float]) -> SelectInput:
+    names = ("quick", "slow", "unlike")
+    flips = {"quick": 20, "slow": 5, "unlike": 40}
+    return SelectInput(
+        baseline=scores("fp32", 0.834),
+        candidates=tuple(scores(n, 0.834, baseline=0.834, flips=flips[n]) for n in names),
+        timings=timings(**{"fp32": [10, 10], "quick": [4, 4], "unlike": [3, 3], **rounds}),
+        sizes=dict.fromkeys(("fp32", *names), 1),
+        must_pay=True,
+        rival=rival,
+    )
+
+
+def test_what_the_published_model_of_another_format_outdoes_is_refused(ctx: Context) -> None:
+    rival = scores("onnx", 0.834, baseline=0.834, flips=12)
+    given = _beside(rival, onnx=[5, 5], slow=[6, 6])
+    chosen = select(given, ctx)
+    verdicts = {c.variant: (c.passes, c.worse) for c in chosen.candidates}
+    assert verdicts == {
+        "quick": (True, None),  # 20 flips where it has 12: that may be chance
+        "slow": (False, "slower-than-rival"),
+        "unlike": (False, "less-faithful"),
+    }
+    assert chosen.selected == "quick"
+    assert not chosen.outdone
+    assert "6 ms a call, which is slower than the 5 ms of onnx" in chosen.candidates[1].reason
+    assert chosen.candidates[2].reason == "40 answers unlike FP32, where onnx has 12"
+    free = select(given.model_copy(update={"must_pay": False}), ctx)
+    assert all(c.passes for c in free.candidates)
+
+
+def test_a_format_is_outdone_only_where_the_other_format_is_the_reason(ctx: Context) -> None:
+    rival = scores("onnx", 0.834, baseline=0.834, flips=12)
+    assert select(_beside(rival, onnx=[1, 1], slow=[6, 6]), ctx).outdone
+    slower_than_fp32 = {"quick": [11.0, 11.0], "slow": [11.0, 11.0], "unlike": [11.0, 11.0]}
+    beaten = select(_beside(rival, onnx=[1, 1], **slower_than_fp32), ctx)
+    assert beaten.selected is None
+    assert not beaten.outdone

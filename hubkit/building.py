@@ -1,0 +1,119 @@
+"""What a recipe's base is made into before it is quantized: pruned, then fine-tuned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from hubkit.errors import ModelError
+from hubkit.recipe import Finetune
+from hubkit.recipe_build import kept_layers
+from hubkit.recipe_file import LoadedRecipe
+from hubkit.recipe_yaml import Fault
+from hubkit.records import BaseBuild, BaseModelInfo, Finetuned, Lock
+from hubkit.runner import Runner
+from hubkit.stages.fetch_training import FetchTrainingInput, fetch_training
+from hubkit.stages.finetune import FinetuneInput, finetune
+from hubkit.stages.model_files import CONFIG
+from hubkit.stages.prune import PruneInput, fault_of, layers_of, prune
+
+# Training has all threads: two trainings beside each other would only take turns.
+_LANE = "pytorch"
+
+
+@dataclass(frozen=True)
+class BuiltBase:
+    """A base as it is quantized, and what was done to it; None: nothing."""
+
+    base: BaseModelInfo
+    done: BaseBuild | None
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What building takes: the recipe, its pinned sources, where its dataset lies if not on the
+    Hub, and the base as it was fetched."""
+
+    loaded: LoadedRecipe
+    lock: Lock
+    data_path: str | None
+    fetched: BaseModelInfo
+
+
+def build_base(run: Runner, shop: Workshop) -> BuiltBase:
+    """The base as the recipe wants it: layers taken out, then trained. Raises ModelError for what
+    the base does not allow."""
+    plan = shop.loaded.recipe.base
+    _check(run, shop)
+    base, done = shop.fetched, BaseBuild()
+    if plan.prune is not None:
+        pruned = run.run(prune, PruneInput(base=base, plan=plan.prune), lane=_LANE)
+        base, done = pruned.base, done.model_copy(update={"pruned": pruned.done})
+    if plan.finetune is not None:
+        base, trained = _finetuned(run, shop, base, plan.finetune, "pruned" if done.pruned else "")
+        done = done.model_copy(update={"finetuned": trained})
+    return BuiltBase(base, done if done != BaseBuild() else None)
+
+
+def build_full(run: Runner, shop: Workshop) -> BuiltBase:
+    """The base with all its layers, that a pruned one is compared with: as it is where it answers
+    the recipe's task already, else fine-tuned by the same settings."""
+    plan = shop.loaded.recipe.base.finetune
+    if plan is None or shop.fetched.labels == labels_of(shop):
+        return BuiltBase(shop.fetched, None)
+    base, trained = _finetuned(run, shop, shop.fetched, plan, "full")
+    return BuiltBase(base, BaseBuild(finetuned=trained))
+
+
+def _check(run: Runner, shop: Workshop) -> None:
+    """Raise RecipeError with file and line for what the model does not have, ModelError for an
+    architecture whose layers are not known."""
+    plan, document = shop.loaded.recipe.base, shop.loaded.document
+    if plan.prune is not None:
+        path = run.store.path(shop.fetched.artifact) / CONFIG
+        config = json.loads(path.read_text(encoding="utf-8"))
+        _, count = layers_of(config, shop.fetched.model_type)
+        what = fault_of(kept_layers(plan.prune.layers, count), count)
+        if what:
+            document.refuse((Fault(("base", "prune", "layers"), what),))
+    longest = shop.fetched.max_positions
+    if plan.finetune is not None and plan.finetune.max_length > longest:
+        what = f"{plan.finetune.max_length} tokens, and the model takes at most {longest}"
+        document.refuse((Fault(("base", "finetune", "max_length"), what),))
+
+
+def labels_of(shop: Workshop) -> tuple[str, ...]:
+    """The labels of the model that comes out: the base's where they are those of the recipe, and
+    else the recipe's, in the order that it names them."""
+    named = tuple(dict.fromkeys(shop.loaded.recipe.labels.values()))
+    theirs = shop.fetched.labels
+    return theirs if set(theirs) == set(named) else named
+
+
+def _finetuned(
+    run: Runner, shop: Workshop, base: BaseModelInfo, plan: Finetune, subject: str
+) -> tuple[BaseModelInfo, Finetuned]:
+    recipe, labels = shop.loaded.recipe, labels_of(shop)
+    if len(labels) < 2:
+        raise ModelError(
+            "a classifier of one label answers nothing",
+            hint="Map the values of the reference column to two labels or more under labels.",
+        )
+    rows = run.run(
+        fetch_training,
+        FetchTrainingInput(
+            source=shop.lock.dataset,
+            spec=recipe.dataset,
+            split=plan.split,
+            task=recipe.task,
+            labels=recipe.labels,
+            model_labels=labels,
+            samples=plan.samples,
+            seed=plan.seed,
+            path=shop.data_path,
+        ),
+        subject=shop.lock.dataset.id,
+    )
+    given = FinetuneInput(base=base, rows=rows, plan=plan, task=recipe.task, labels=labels)
+    made = run.run(finetune, given, subject=subject, lane=_LANE)
+    return made.base, made.done
