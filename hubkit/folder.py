@@ -24,6 +24,7 @@ from hubkit.stages.model_files import digest_of_model
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DATA_FILES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+_GRAPH = {"optimization_level": 3}
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,11 @@ def _name(folder: Path) -> str:
     return name.lstrip("._-") or "model"
 
 
-def _variants(*, static: bool) -> Sequence[dict[str, str]]:
-    dynamic = [{"kind": "onnx-dynamic"}]
-    return [*dynamic, {"kind": "onnx-static"}, {"kind": "inc-static"}] if static else dynamic
+def _variants(*, static: bool) -> Sequence[dict[str, object]]:
+    dynamic: dict[str, object] = {"kind": "onnx-dynamic", "framework_args": _GRAPH}
+    if not static:
+        return [dynamic]
+    return [{**dynamic, "smooth_quant": "auto"}, {"kind": "onnx-static"}, {"kind": "inc-static"}]
 
 
 def folder_variants(
@@ -147,5 +150,5 @@ def folder_variants(
         FetchModelInput(source=source, task=task, path=str(folder.resolve())),
         subject=source.id,
     )
-    specs = (OnnxDynamic(kind="onnx-dynamic"),)
+    specs = (OnnxDynamic.model_validate({"kind": "onnx-dynamic", "framework_args": _GRAPH}),)
     return base, *optimize(run, base, task, specs, CalibrationRows())

@@ -36,6 +36,9 @@ labels:
 # What is made. Every variant is measured; the gate chooses which ONNX one is published.
 variants:
   - kind: onnx-dynamic
+    framework_args: {{optimization_level: 3}}  # the fastest operators beside integers
+    smooth_quant: auto
+    calibration: {{num_samples: 100}}
   - kind: onnx-static
     calibration: {{method: minmax, num_samples: 100}}
   - kind: inc-static

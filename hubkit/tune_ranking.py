@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from hubkit.recipe import OnnxDynamic, OnnxStatic, VariantSpec
 from hubkit.recipe_tune import Tune
@@ -20,6 +21,7 @@ SLOWER_FOR_FAITH = 1.25
 # Of one model two runs of the benchmark differ by less than this; so many are timed again.
 NEAR = 1.2
 MOST_FINALISTS = 4
+_CHANCE = NormalDist().inv_cdf(0.975)
 _SAME_SIZE = {"fastest": 1.05, "smallest": 1.01}
 
 
@@ -143,11 +145,11 @@ def _best(trials: Sequence[Trial], objective: str) -> Trial:
 
 
 def _most_faithful(trials: Sequence[Trial]) -> Trial:
-    """Of those with the fewest flips, and those with as few but for chance (one standard error of
-    a difference of two Poisson counts), the one whose outputs are nearest to FP32's: a mean over
-    all rows, of which flips see but those at the boundary."""
+    """Of those with the fewest flips, and those with as few but for chance (a difference of two
+    Poisson counts, at 95 %), the one whose outputs are nearest to FP32's: a mean over all rows, of
+    which flips see but those at the boundary."""
     least = min(faith(t)[0] for t in trials)
-    near = [t for t in trials if faith(t)[0] - least <= math.sqrt(faith(t)[0] + least)]
+    near = [t for t in trials if faith(t)[0] - least <= _CHANCE * math.sqrt(faith(t)[0] + least)]
     return min(near or trials, key=lambda t: (faith(t)[1], t.name))
 
 

@@ -73,13 +73,16 @@ def optimize(model: Path, output: Path, *, level: Level) -> str:
     inputs. Where it answers otherwise, 3 leaves out what makes it so, and the others raise
     ModelError. 3 takes any architecture, and rewrites what it knows of it: `rewritten` tells what
     that was. Equal input gives equal bytes. Raises ModelError where the architecture is not known
-    to the optimizer or nothing of it can be fused (2 and 99), or the model is above 2 GB.
+    to the optimizer or nothing of it can be fused (2 and 99), or the model is above 2 GB, which 3
+    leaves as it is.
     """
     output.mkdir(parents=True, exist_ok=True)
     with quiet():
         if level == 1:
             _by_session(model / MODEL_FILE, output / MODEL_FILE, level)
             _finish(_load(output / MODEL_FILE), output / MODEL_FILE)
+        elif level == 3 and onnx_files.weights_beside(model / MODEL_FILE):
+            _leave(model, output)
         else:
             _rewrite(model, output, level)
     for file in sorted(model.iterdir()):
@@ -95,6 +98,15 @@ def rewritten(path: Path) -> str:
 
     model = onnx.load(str(path), load_external_data=False)
     return next((one.value for one in model.metadata_props if one.key == _REWRITTEN), "")
+
+
+def _leave(model: Path, output: Path) -> None:
+    """Write the graph as it is; its weights are a file of their own."""
+    import onnx
+
+    graph = onnx.load(str(model / MODEL_FILE), load_external_data=False)
+    onnx.helper.set_model_props(graph, {_REWRITTEN: "nothing: the model is above 2 GB"})
+    onnx.save(graph, str(output / MODEL_FILE))
 
 
 def _rewrite(model: Path, output: Path, level: Level) -> None:

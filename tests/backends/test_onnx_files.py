@@ -102,3 +102,14 @@ def test_what_is_written_again_is_not_appended(large: Path, tmp_path: Path) -> N
     assert sizes[0] == sizes[1]
     onnx_files.save(onnx.load(str(large / "model.onnx")), path)
     assert not onnx_files.weights_beside(path), "one file holds it"
+
+
+def test_level_3_leaves_it_as_it_is(
+    large: Path, exports: dict[str, Path], batches: dict[str, list[Arrays]], tmp_path: Path
+) -> None:
+    from hubkit.backends.onnx_optimizer import optimize, rewritten
+
+    optimize(large, tmp_path, level=3)
+    assert rewritten(tmp_path / "model.onnx") == "nothing: the model is above 2 GB"
+    ours, theirs = (_logits(folder, batches["bert"][0]) for folder in (tmp_path, exports["bert"]))
+    assert np.array_equal(ours, theirs)
