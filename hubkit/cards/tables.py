@@ -203,7 +203,9 @@ def setting_lines(entries: tuple[Entry, ...], numbers: Numbers) -> tuple[Line, .
     columns = []
     for entry in entries:
         it = entry.variant
-        excluded = ", ".join(f"{name}: {numbers.count(n)}" for name, n in it.nodes_excluded.items())
+        # In the order that results.json has them in, which a reader makes the card again from.
+        matched = sorted(it.nodes_excluded.items())
+        excluded = ", ".join(f"{name}: {numbers.count(n)}" for name, n in matched)
         columns.append(
             {
                 "variant": it.name,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from hubkit.i18n import languages
-from hubkit.records import Interval, TuneOrigin
+from hubkit.records import Interval, Report, TuneOrigin
 from hubkit.stages.card import render_card
+from hubkit.stages.report import record_json
 from tests.cards.examples import REPO_ID, make_lock, make_recipe, make_report
 
 ORIGIN = TuneOrigin(
@@ -56,3 +57,17 @@ def test_in_each_language(language: str) -> None:
     text = card(ORIGIN, language)
     assert "`tune.json`" in text
     assert "a search of" not in text
+
+
+def test_a_card_made_again_from_its_records_has_the_patterns_in_the_same_order() -> None:
+    """A search excludes several groups, in the order of the graph; results.json sorts them."""
+    report = make_report()
+    excluded = {"/encoder/layer.1/.*": 2, "/classifier/.*": 1}
+    variants = tuple(
+        variant.model_copy(update={"nodes_excluded": excluded}) for variant in report.variants
+    )
+    report = report.model_copy(update={"variants": variants})
+    again = Report.model_validate_json(record_json(report))
+    cards = [render_card(make_recipe(), "", make_lock(), one, REPO_ID) for one in (report, again)]
+    assert "/encoder/layer.1/" in cards[0]
+    assert cards[0] == cards[1]
