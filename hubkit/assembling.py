@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hubkit.cards.figures import figures_of
 from hubkit.errors import UsageError
+from hubkit.formats_records import FormatsReport
 from hubkit.gate import refusal
 from hubkit.measuring import Measured
 from hubkit.recipe_file import LoadedRecipe
@@ -25,13 +26,14 @@ def assemble(
     repo_id: str,
     sweep: SweepReport | None = None,
     tuning: TuneReport | None = None,
+    formats: FormatsReport | None = None,
     *,
     languages: tuple[str, ...] | None = None,
     templates: Path | None = None,
 ) -> Bundle:
     """The folder that becomes the repository: cards, weights, records and sums; with the report of
-    the sweep or the tuning run that a variant was taken from. `languages`, `templates`: as in
-    `render_cards`.
+    the sweep or the tuning run that a variant was taken from, and that on formats and serving.
+    `languages`, `templates`: as in `render_cards`.
 
     Raises GateError where the recipe wants an ONNX model and no variant passes the gate.
     """
@@ -55,6 +57,7 @@ def assemble(
             ),
             sweep=sweep,
             tuning=tuning,
+            formats=formats,
         ),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from hubkit.record_base import Record
 
 
@@ -41,8 +43,38 @@ class Finetuned(Record):
     loss: float
 
 
+class Projected(Record):
+    """A linear layer after pooling, fitted by principal component analysis.
+
+    `rows`: those it was fitted to, of `rows_available` in the split; `overlapping` and `unusable`
+    as in Finetuned. `explained_variance`: the share of the variance of these rows' pooled
+    embeddings that the `dimensions` hold, 0 to 1. `width`: numbers of an embedding before it.
+    """
+
+    dimensions: int
+    width: int
+    pooling: Literal["mean", "cls"]
+    split: str
+    rows: int
+    rows_available: int
+    overlapping: int
+    unusable: int
+    max_length: int
+    seed: int
+    explained_variance: float
+
+
 class BaseBuild(Record):
     """Everything that hubkit did to the base, in the order it was done; None: not done."""
 
     pruned: Pruned | None = None
     finetuned: Finetuned | None = None
+    projected: Projected | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_a_projection(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """lock.json of a base without one is that of before there was any."""
+        value: dict[str, object] = serialize(self)
+        if self.projected is None:
+            value.pop("projected", None)
+        return value

@@ -1,4 +1,5 @@
-"""What a recipe's base is made into before it is quantized: pruned, then fine-tuned."""
+"""What a recipe's base is made into before it is quantized: pruned, then fine-tuned or given a
+projection."""
 
 from __future__ import annotations
 
@@ -6,15 +7,16 @@ import json
 from dataclasses import dataclass
 
 from hubkit.errors import ModelError
-from hubkit.recipe import Finetune
+from hubkit.recipe import Finetune, Project
 from hubkit.recipe_build import kept_layers
 from hubkit.recipe_file import LoadedRecipe
 from hubkit.recipe_yaml import Fault
-from hubkit.records import BaseBuild, BaseModelInfo, Finetuned, Lock
+from hubkit.records import BaseBuild, BaseModelInfo, Finetuned, Lock, Projected
 from hubkit.runner import Runner
-from hubkit.stages.fetch_training import FetchTrainingInput, fetch_training
+from hubkit.stages.fetch_training import FetchTrainingInput, TrainingRows, fetch_training
 from hubkit.stages.finetune import FinetuneInput, finetune
 from hubkit.stages.model_files import CONFIG
+from hubkit.stages.project import ProjectInput, project, width_of
 from hubkit.stages.prune import PruneInput, fault_of, layers_of, prune
 
 # Training has all threads: two trainings beside each other would only take turns.
@@ -41,8 +43,8 @@ class Workshop:
 
 
 def build_base(run: Runner, shop: Workshop) -> BuiltBase:
-    """The base as the recipe wants it: layers taken out, then trained. Raises ModelError for what
-    the base does not allow."""
+    """The base as the recipe wants it: layers taken out, then trained, then given a projection.
+    Raises ModelError for what the base does not allow."""
     plan = shop.loaded.recipe.base
     _check(run, shop)
     base, done = shop.fetched, BaseBuild()
@@ -52,12 +54,18 @@ def build_base(run: Runner, shop: Workshop) -> BuiltBase:
     if plan.finetune is not None:
         base, trained = _finetuned(run, shop, base, plan.finetune, "pruned" if done.pruned else "")
         done = done.model_copy(update={"finetuned": trained})
+    if plan.project is not None:
+        base, fitted = _projected(run, shop, base, plan.project, "pruned" if done.pruned else "")
+        done = done.model_copy(update={"projected": fitted})
     return BuiltBase(base, done if done != BaseBuild() else None)
 
 
 def build_full(run: Runner, shop: Workshop) -> BuiltBase:
     """The base with all its layers, that a pruned one is compared with: as it is where it answers
-    the recipe's task already, else fine-tuned by the same settings."""
+    the recipe's task already, else fine-tuned, or given a projection, by the same settings."""
+    if (projection := shop.loaded.recipe.base.project) is not None:
+        base, fitted = _projected(run, shop, shop.fetched, projection, "full")
+        return BuiltBase(base, BaseBuild(projected=fitted))
     plan = shop.loaded.recipe.base.finetune
     if plan is None or shop.fetched.labels == labels_of(shop):
         return BuiltBase(shop.fetched, None)
@@ -80,6 +88,16 @@ def _check(run: Runner, shop: Workshop) -> None:
     if plan.finetune is not None and plan.finetune.max_length > longest:
         what = f"{plan.finetune.max_length} tokens, and the model takes at most {longest}"
         document.refuse((Fault(("base", "finetune", "max_length"), what),))
+    if plan.project is not None:
+        _check_projection(run, shop, plan.project)
+
+
+def _check_projection(run: Runner, shop: Workshop, plan: Project) -> None:
+    width = width_of(run.store.path(shop.fetched.artifact))
+    if plan.dimensions > width:
+        what = f"{plan.dimensions} numbers, and an embedding of the model has {width}"
+        fault = Fault(("base", "project", "dimensions"), what)
+        shop.loaded.document.refuse((fault,))
 
 
 def labels_of(shop: Workshop) -> tuple[str, ...]:
@@ -99,7 +117,26 @@ def _finetuned(
             "a classifier of one label answers nothing",
             hint="Map the values of the reference column to two labels or more under labels.",
         )
-    rows = run.run(
+    rows = _rows(run, shop, plan, labels)
+    given = FinetuneInput(base=base, rows=rows, plan=plan, task=recipe.task, labels=labels)
+    made = run.run(finetune, given, subject=subject, lane=_LANE)
+    return made.base, made.done
+
+
+def _projected(
+    run: Runner, shop: Workshop, base: BaseModelInfo, plan: Project, subject: str
+) -> tuple[BaseModelInfo, Projected]:
+    given = ProjectInput(base=base, rows=_rows(run, shop, plan, ()), plan=plan)
+    made = run.run(project, given, subject=subject, lane=_LANE)
+    return made.base, made.done
+
+
+def _rows(
+    run: Runner, shop: Workshop, plan: Finetune | Project, labels: tuple[str, ...]
+) -> TrainingRows:
+    """The rows of the plan's split, none of which is evaluated on."""
+    recipe = shop.loaded.recipe
+    return run.run(
         fetch_training,
         FetchTrainingInput(
             source=shop.lock.dataset,
@@ -114,6 +151,3 @@ def _finetuned(
         ),
         subject=shop.lock.dataset.id,
     )
-    given = FinetuneInput(base=base, rows=rows, plan=plan, task=recipe.task, labels=labels)
-    made = run.run(finetune, given, subject=subject, lane=_LANE)
-    return made.base, made.done

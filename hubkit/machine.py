@@ -26,7 +26,7 @@ FLAGS = (
 )  # fmt: skip
 PACKAGES = (
     "onnxruntime", "torch", "neural-compressor", "optimum", "optimum-intel", "transformers",
-    "numpy", "openvino", "nncf",
+    "numpy", "openvino", "nncf", "onnxruntime-gpu", "tensorrt",
 )  # fmt: skip
 _ROOT = Path("/")
 Technique = Literal["int8", "int8-activations", "blockwise", "float16", "bfloat16"]

@@ -13,6 +13,8 @@ from hubkit.demo.builders import find_builder
 from hubkit.demo.stage import build_demo, build_input
 from hubkit.errors import RecipeError, UsageError
 from hubkit.executors.local import LocalExecutor
+from hubkit.formats_published import with_formats
+from hubkit.formats_records import FormatsReport
 from hubkit.gate import refuse_incomplete
 from hubkit.hub.client import connect
 from hubkit.local_hub import demo_hub
@@ -43,6 +45,9 @@ from hubkit.stages.seed import seed_hub
 from hubkit.stages.verify import Verified
 from hubkit.store import Store
 from hubkit.tuned import origin_of, tuned_recipe
+
+# Stages whose results are kept for this machine alone.
+_TIMED = ("benchmark", "peaks", "batch-curve", "serve-load", "search-serving")
 
 
 class Silent:
@@ -127,6 +132,7 @@ def publish(
     again: Sequence[str] = (),
     select_from_sweep: bool = False,
     tune: bool = False,
+    formats: FormatsReport | None = None,
     templates: Path | None = None,
     listener: Listener | None = None,
 ) -> Published:
@@ -134,8 +140,9 @@ def publish(
 
     With `select_from_sweep`, or where the recipe's gates say so, the ONNX variant is the preferred
     configuration of the recipe's sweep that meets the gate; with `tune` the variant that `hubkit
-    tune` finds takes the place of those of its format. `templates`: a folder of card templates
-    that go before the recipe's and hubkit's. `onto`: branch, pull request, visibility and tag.
+    tune` finds takes the place of those of its format. `formats`: what `hubkit report formats`
+    found, for the card. `templates`: a folder of card templates that go before the recipe's and
+    hubkit's. `onto`: branch, pull request, visibility and tag.
 
     Finished stages are looked up, so that a second call with nothing changed runs no heavy stage
     and makes no commit; stages named in `again` run again all the same. Raises HubkitError;
@@ -151,8 +158,11 @@ def publish(
         loaded, found = tuned_recipe(run, loaded, origins) if tune else (loaded, None)
         origin = chosen.origin if chosen else None
         measured = measure(run, loaded, origins, origin, origin_of(found) if found else None)
+        measured = with_formats(measured, formats)
         report = chosen.report if chosen else None
-        ready = assemble(run, loaded, measured, full_id, report, found, templates=templates)
+        ready = assemble(
+            run, loaded, measured, full_id, report, found, formats, templates=templates
+        )
         wanted = push_input(loaded.recipe, ready, onto)
         refuse_taken_tag(run, wanted, onto)
         pushed = run.run(push, wanted)
@@ -191,7 +201,7 @@ def refuse_to_pass_on(recipe: Recipe, base: BuiltModel) -> None:
 
 def known_stages(names: Sequence[str]) -> frozenset[str]:
     """The names as a set. Raises UsageError for one that is no stage whose results are kept."""
-    kept = (*STAGES.names(), "benchmark")
+    kept = (*STAGES.names(), *_TIMED)
     for name in names:
         if name not in kept:
             raise UsageError(

@@ -8,6 +8,8 @@ from pathlib import Path
 from hubkit.assembling import assemble
 from hubkit.choosing import chosen_recipe
 from hubkit.errors import HubError
+from hubkit.formats_published import with_formats
+from hubkit.formats_records import FormatsReport
 from hubkit.gate import refuse_incomplete
 from hubkit.measuring import measure
 from hubkit.pipeline import session, whole_repo_id
@@ -64,6 +66,7 @@ def preview(
     onto: Onto = ONTO_MAIN,
     select_from_sweep: bool = False,
     tune: bool = False,
+    formats: FormatsReport | None = None,
     templates: Path | None = None,
 ) -> Preview:
     """Look everything up, compute nothing, and write nothing to the Hub.
@@ -82,8 +85,11 @@ def preview(
                 origin = chosen.origin if chosen else None
                 tuned = origin_of(found) if found else None
                 measured = measure(run, loaded, origins, origin, tuned)
+                measured = with_formats(measured, formats)
                 report = chosen.report if chosen else None
-                ready = assemble(run, loaded, measured, full_id, report, found, templates=templates)
+                ready = assemble(
+                    run, loaded, measured, full_id, report, found, formats, templates=templates
+                )
                 with run.store.scratch() as scratch:
                     wanted = push_input(loaded.recipe, ready, onto)
                     plan = plan_push(wanted, run.context(scratch))

@@ -19,6 +19,7 @@ from hubkit.recipe_analyses import AnalysesPlan as AnalysesPlan
 from hubkit.recipe_analyses import Slice as Slice
 from hubkit.recipe_build import Built as Built
 from hubkit.recipe_build import Finetune as Finetune
+from hubkit.recipe_build import Project as Project
 from hubkit.recipe_build import Prune as Prune
 from hubkit.recipe_card import AnalysesProse as AnalysesProse
 from hubkit.recipe_card import CardData as CardData

@@ -1,6 +1,7 @@
-"""The part of a recipe that makes its base: layers taken out, and fine-tuning on the recipe's data.
+"""The part of a recipe that makes its base: layers taken out, fine-tuning on the recipe's data, and
+a projection of its embeddings.
 
-A base is pruned first, then fine-tuned. `every_second` counts from 0, as the
+A base is pruned first, then fine-tuned or given a projection. `every_second` counts from 0, as the
 layer reduction in sentence-transformers' examples does for six of twelve layers.
 """
 
@@ -136,12 +137,40 @@ class Finetune(Part):
     )
 
 
+class Project(Part):
+    """The embedding of a text, pooled over its tokens, goes through a linear layer that makes it
+    shorter: a principal component analysis of the recipe's own texts (Hotelling 1933), as
+    sentence-transformers' example of dimensionality reduction has it."""
+
+    dimensions: Annotated[int, Field(ge=1)] = Field(
+        description="Numbers of the embedding that comes out; at most the model's hidden size."
+    )
+    pooling: Literal["mean", "cls"] = Field(
+        "mean", description="mean: over the tokens of a text; cls: its first token."
+    )
+    split: str = Field(
+        "train", description="Split that it is fitted on; never dataset.eval_split, and none of it."
+    )
+    samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Rows to fit it on, drawn with the seed; null: the whole split."
+    )
+    max_length: Annotated[int, Field(ge=2)] = Field(
+        128, description="Tokens after which a row is cut where it is fitted."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        13, description="Seed of the choice of rows."
+    )
+
+
 class Built(Part):
     """What every kind of base may have done to it."""
 
     prune: Prune | None = Field(None, description="Layers to keep; null: all of them.")
     finetune: Finetune | None = Field(
         None, description="Training on the recipe's dataset; null: the base is used as it is."
+    )
+    project: Project | None = Field(
+        None, description="A linear layer that makes embeddings shorter; null: none."
     )
 
     @model_serializer(mode="wrap")
@@ -150,7 +179,7 @@ class Built(Part):
     ) -> dict[str, object]:
         """A base that nothing is done to has the digest that it had before there were the keys."""
         value: dict[str, object] = serialize(self)
-        done = {key: value.pop(key, None) for key in ("prune", "finetune")}
+        done = {key: value.pop(key, None) for key in ("prune", "finetune", "project")}
         return {**value, **{key: what for key, what in done.items() if what is not None}}
 
 

@@ -28,7 +28,7 @@ _KINDS = {
 def check_recipe(recipe: Recipe) -> tuple[Fault, ...]:
     """Every contradiction within a recipe, each at the key to change; empty when there is none."""
     checks = (
-        *(_variants, _metrics, _gates, _splits, _columns, _labels, _base),
+        *(_variants, _metrics, _gates, _splits, _columns, _labels, _base, _project),
         *(_plan, _analyses, _sweep, _tune, publication_faults),
     )
     return tuple(fault for check in checks for fault in check(recipe))
@@ -103,6 +103,28 @@ def _splits(recipe: Recipe) -> Iterator[Fault]:
             ("dataset", "calibration_split" if given else "eval_split"),
             f"calibrating on {dataset.calibration_split} and evaluating on {dataset.eval_split}"
             " would score a model on the data that tuned it: use another split",
+        )
+
+
+def _project(recipe: Recipe) -> Iterator[Fault]:
+    """A projection is of embeddings, and never fitted to rows that every variant is scored on."""
+    plan = recipe.base.project
+    if plan is None:
+        return
+    if recipe.task != "feature-extraction":
+        what = f"a projection is of embeddings, which feature-extraction gives and {recipe.task}"
+        yield Fault(("base", "project"), f"{what} does not: leave it out")
+    if _overlap(plan.split, recipe.dataset.eval_split):
+        given = "split" in plan.model_fields_set
+        yield Fault(
+            ("base", "project", "split") if given else ("dataset", "eval_split"),
+            f"fitting a projection to {plan.split} and evaluating on {recipe.dataset.eval_split}"
+            " would score a model on the rows that it learnt: use another split",
+        )
+    if plan.samples is not None and plan.samples <= plan.dimensions:
+        what = f"{plan.samples} rows span at most {plan.samples - 1} dimensions, and"
+        yield Fault(
+            ("base", "project", "samples"), f"{what} {plan.dimensions} are wanted: take more rows"
         )
 
 

@@ -9,7 +9,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from hubkit.analysis_records import Analyses as Analyses
 from hubkit.build_records import BaseBuild as BaseBuild
 from hubkit.build_records import Finetuned as Finetuned
+from hubkit.build_records import Projected as Projected
 from hubkit.build_records import Pruned as Pruned
+from hubkit.formats_summary import FormatsSummary as FormatsSummary
 from hubkit.record_base import Artifact as Artifact
 from hubkit.record_base import FileRef as FileRef
 from hubkit.record_base import Interval as Interval
@@ -329,6 +331,16 @@ class Report(Record):
     sweep: SweepOrigin | None = None
     tuned: TuneOrigin | None = None
     analyses: Analyses | None = None  # None: not measured
+    formats: FormatsSummary | None = None  # of formats.json beside it; None: not measured
+
+    @model_serializer(mode="wrap")
+    def _without_no_formats(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """results.json where formats were not reported on is that of before there was such a
+        report."""
+        value: dict[str, object] = serialize(self)
+        if self.formats is None:
+            value.pop("formats", None)
+        return value
 
     def variant(self, name: str) -> Variant:
         return next(v for v in self.variants if v.name == name)

@@ -29,6 +29,7 @@ STAGES = Registry(
         "fetch-training": "hubkit.stages.fetch_training:fetch_training",
         "prune": "hubkit.stages.prune:prune",
         "finetune": "hubkit.stages.finetune:finetune",
+        "project": "hubkit.stages.project:project",
         "fetch-dataset": "hubkit.stages.fetch_dataset:fetch_dataset",
         "part": "hubkit.stages.part:part",
         "encode": "hubkit.stages.encode:encode",
@@ -45,6 +46,9 @@ STAGES = Registry(
         "analyse": "hubkit.stages.analyse:analyse",
         "sample": "hubkit.stages.sample:sample",
         "plot": "hubkit.stages.plot:plot",
+        "cost": "hubkit.stages.cost:cost",
+        "vectors": "hubkit.stages.vectors:vectors",
+        "diverge": "hubkit.stages.diverge:diverge",
     },
 )
 

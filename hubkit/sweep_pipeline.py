@@ -142,5 +142,6 @@ def write_folder(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in files_of(folder):
         (folder / old).unlink()
-    for path in sorted(source.iterdir()):
-        shutil.copyfile(path, folder / path.name)
+    for name in files_of(source):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, folder / name)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from pydantic import ValidationError
 
+from hubkit.backends.projection import EMBEDDING, MODULES, has_projection, projection_of
+from hubkit.cards.embedding_snippets import PROJECTED
 from hubkit.errors import HubError, HubkitError, VerifyError
 from hubkit.executors.worker import error_event
 from hubkit.hub.client import connect
@@ -65,10 +67,12 @@ class _Model(Protocol):
 
 
 class Place(Record):
-    """The commit that is verified."""
+    """The commit that is verified. `folder`: where its files are here, of a model with a
+    projection; None: it has none."""
 
     repo_id: str
     revision: str
+    folder: str | None = None
 
 
 def check_sums(folder: Path, expected: dict[str, str] | None) -> dict[str, str]:
@@ -165,7 +169,8 @@ def check_onnx(place: Place, report: Report) -> FormatCheck:
     """Load as ORTModel does it for everybody, and predict the samples."""
     import optimum.onnxruntime
 
-    name = task_for(report.task).classes.onnx
+    # With a projection the class that gives what the graph ends in.
+    name = PROJECTED["onnx"] if place.folder else task_for(report.task).classes.onnx
     model = _loaded(optimum.onnxruntime, name, place)
     return _predict("onnx", model, place, report)
 
@@ -200,7 +205,7 @@ def check_openvino(place: Place, report: Report) -> FormatCheck:
         return FormatCheck(format="openvino", checked=False, reason=_NO_OPENVINO)
     from hubkit.backends.openvino import count_quantized
 
-    name = task_for(report.task).classes.openvino
+    name = PROJECTED["openvino"] if place.folder else task_for(report.task).classes.openvino
     try:
         from optimum import intel
 
@@ -241,6 +246,7 @@ def _predict(format_: Format, model: _Model, place: Place, report: Report) -> Fo
         raise VerifyError(f"results.json records no logits for {_FILES[format_]}", hint=_NOT_OURS)
     tokenizer = AutoTokenizer.from_pretrained(place.repo_id, revision=place.revision)
     task = task_for(report.task)
+    projection = projection_of(Path(place.folder)) if place.folder else None
     predicted = []
     with torch.no_grad():
         for sample in samples:
@@ -249,7 +255,11 @@ def _predict(format_: Format, model: _Model, place: Place, report: Report) -> Fo
                 *given, **options, max_length=report.encoded.max_length, return_tensors="pt"
             )
             outputs = model(**inputs)
-            arrays = {name: outputs[name].float().numpy() for name in task.outputs}
+            wanted = (*task.outputs, EMBEDDING)
+            arrays = {n: outputs[n].float().numpy() for n in wanted if n in outputs}
+            if projection is not None and EMBEDDING not in arrays:
+                mask = inputs["attention_mask"].numpy()
+                arrays[EMBEDDING] = projection.applied(arrays["last_hidden_state"], mask)
             predicted.append(task.recorded(arrays).tolist())
     return FormatCheck(
         format=format_,
@@ -312,7 +322,8 @@ def run(given: VerifyInput, tell: Callable[[str, int, int], None]) -> Verified:
             raise VerifyError("it holds no model that hubkit knows", hint=_NOT_OURS)
         tell("loading", 2, 4)
         imported.result()
-        place = Place(repo_id=given.repo_id, revision=sha)
+        projected = str(folder) if MODULES in sums and has_projection(folder) else None
+        place = Place(repo_id=given.repo_id, revision=sha, folder=projected)
         check = {"onnx": check_onnx, "pytorch": check_pytorch, "openvino": check_openvino}
         for format_ in formats:
             with reading(hub, f"loading {given.repo_id}", given.repo_id):

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from transformers import AutoTokenizer
 
+from hubkit.backends.projection import has_projection
+from hubkit.backends.torch import runtime
 from hubkit.building import build_full, labels_of
-from hubkit.errors import ModelError, RecipeError
+from hubkit.errors import DataError, ModelError, RecipeError
 from hubkit.executors.base import Call
 from hubkit.executors.worker import execute
 from hubkit.pipeline import Silent
@@ -136,6 +140,106 @@ def test_what_the_model_does_not_have_is_told_with_file_and_line(run: Runner, ho
         _prepared(run, home, "encoder", prune={"layers": [0, 1]}, finetune=FINETUNE)
     with pytest.raises(RecipeError, match=r"base\.finetune\.max_length: 99 tokens, and the model"):
         _prepared(run, home, "encoder", finetune={**FINETUNE, "max_length": 99})
+
+
+EMBEDDINGS = {
+    "task": "feature-extraction",
+    "labels": {},
+    "evaluation": {"metrics": ["cosine", "relative_l2"], "max_length": 32},
+    "gates": {},
+}
+
+
+def test_an_encoder_is_given_a_projection(run: Runner, home: Path) -> None:
+    plan = {"dimensions": 6, "samples": 30, "max_length": 32}
+    material = _embedded(run, home, project=plan)
+    built = material.lock.built
+    assert built is not None
+    done = built.projected
+    assert done is not None
+    assert (built.pruned, built.finetuned) == (None, None)
+    assert (done.dimensions, done.width, done.rows, done.split) == (6, 32, 30, "train")
+    assert 0.3 < done.explained_variance < 1
+    fetched = material.shop.fetched
+    assert material.base.num_parameters == fetched.num_parameters + 6 * 33
+    assert material.base.weights_bytes > fetched.weights_bytes
+    folder = run.store.path(material.base.artifact)
+    assert has_projection(folder)
+    weights = "model.safetensors"
+    assert (folder / weights).read_bytes() == (home / "encoder" / weights).read_bytes()
+    # The same again is a look-up.
+    ran = len(run.ran)
+    assert _embedded(run, home, project=plan) == material
+    again = [one.stage for one in run.ran[ran:] if one.seconds is not None]
+    assert set(again) <= {"resolve"}
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_embeddings_are_coordinates_along_the_principal_components(
+    run: Runner, home: Path, pooling: str
+) -> None:
+    """Of the rows that they are fitted to: around 0, uncorrelated, the first the widest."""
+    material = _embedded(run, home, project={"dimensions": 6, "pooling": pooling})
+    assert material.lock.built is not None
+    done = material.lock.built.projected
+    assert done is not None
+    assert done.rows == 60 - done.overlapping
+    folder = run.store.path(material.base.artifact)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = (home / "data" / "train.csv").read_text().splitlines()[1:]
+    seen = set((home / "data" / "validation.csv").read_text().splitlines())
+    session = runtime.load(folder, "model.safetensors", threads=1)
+    found = []
+    for line in texts:
+        if line not in seen:
+            inputs = tokenizer(line.rpartition(",")[0], return_tensors="np")
+            arrays = {name: inputs[name].astype(np.int64) for name in session.input_names}
+            found.append(session.run(arrays)["sentence_embedding"][0])
+    vectors = np.stack(found).astype(np.float64)
+    assert vectors.shape == (done.rows, 6)
+    covariance = np.cov(vectors.T)
+    spread = np.sqrt(np.diag(covariance))
+    assert np.abs(vectors.mean(axis=0)).max() < 1e-4 * spread[0]
+    assert (covariance - np.diag(np.diag(covariance))) == pytest.approx(
+        0, abs=1e-4 * spread[0] ** 2
+    )
+    assert (np.diff(spread) < 0).all()
+
+
+def test_a_pruned_encoder_is_projected(run: Runner, home: Path) -> None:
+    plan = {"dimensions": 4, "pooling": "cls"}
+    material = _embedded(run, home, prune=PRUNE, project=plan)
+    built = material.lock.built
+    assert built is not None
+    assert built.pruned is not None
+    assert built.projected is not None
+    assert built.projected.pooling == "cls"
+    assert built.projected.max_length == 64  # that the model takes
+    full = build_full(run, material.shop)
+    assert full.done is not None
+    assert full.done.projected is not None
+    assert full.done.projected.rows == built.projected.rows
+    assert full.base.num_parameters > material.base.num_parameters
+
+
+def test_what_cannot_be_projected_is_told_with_file_and_line(run: Runner, home: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        _embedded(run, home, project={"dimensions": 33})
+    assert "recipe.yaml:" in caught.value.message
+    said = "base.project.dimensions: 33 numbers, and an embedding of the model has 32"
+    assert said in caught.value.message
+    few = {"dimensions": 32, "split": "train[:30]"}
+    with pytest.raises(
+        DataError, match="has 30 rows to fit a projection to, which span at most 29"
+    ):
+        _embedded(run, home, project=few)
+
+
+def _embedded(run: Runner, home: Path, **base: object) -> Material:
+    recipe = tiny_recipe(base={"source": "local", "path": "encoder", **base}, **EMBEDDINGS)
+    recipe["dataset"].pop("ref_keys", None)
+    (home / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return prepare(run, load_recipe(str(home)))
 
 
 def test_a_dry_run_trains_nothing(run: Runner, home: Path) -> None:

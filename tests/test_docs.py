@@ -19,6 +19,8 @@ COMMANDS = (
     "publish",
     "sweep",
     "tune",
+    "serve",
+    "report formats",
     "quantize",
     "evaluate",
     "benchmark",
@@ -88,7 +90,7 @@ def test_no_command_is_left_out() -> None:
 )
 def test_the_commands_of_the_readme_parse(line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
-    depth = 2 if words[0] in ("recipe", "hub", "ci") else 1
+    depth = 2 if words[0] in ("recipe", "hub", "ci", "report") else 1
     known = _help(" ".join(words[:depth]))
     for word in words[depth:]:
         if word.startswith("--"):

@@ -30,7 +30,8 @@ def catalog(code: str) -> Catalog:
 
 def wanted() -> set[tuple[str | None, str | tuple[str, ...]]]:
     """(context, message) of everything that the templates say."""
-    found = extract_from_dir(templates_dir(), method_map=[("card/**.j2", "jinja2")])
+    where = [("card/**.j2", "jinja2"), ("report/formats**.j2", "jinja2")]
+    found = extract_from_dir(templates_dir(), method_map=where)
     return {(context, message) for _, _, message, _, context in found}
 
 

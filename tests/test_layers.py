@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         *("record_base", "build_records", "analysis_records", "recipe_analyses", "recipe_notes"),
         *("i18n", "recipe_bibtex", "recipe_publication"),
         *("recipe_inc", "recipe_inc_python", "recipe_inc_words", "recipe_tune", "tune_records"),
-        "recipe_onnx",
+        *("recipe_onnx", "formats_records", "formats_summary", "encoder_formula", "roofline"),
         *(
             "recipe_build",
             "recipe_sweep",
@@ -30,8 +30,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         ),
     ),
     ("deps", "registry", "store", "machine", "statistics", "output", "stage"),
-    ("backends", "tasks", "hub", "executors", "cards", "demo"),
-    ("sweeps", "provenance", "secrets_scan"),  # on the adapters' tools
+    ("backends", "tasks", "hub", "executors", "cards", "demo", "serving"),
+    ("sweeps", "formats", "provenance", "secrets_scan"),  # on the adapters' tools
     ("stages", "benchmark_worker", "verify_worker"),
     ("runner",),
     (
@@ -58,9 +58,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
             "sweep_pipeline",
             "rollback",
         ),
+        *("formats_assembling", "formats_measuring", "formats_pipeline", "formats_published"),
+        "formats_variants",
     ),
     (
         *("preview", "folder", "card_check", "card_diff", "card_preview", "push_diff", "ci"),
+        "serving_target",
         *("mirror", "mirror_copy", "mirror_origin", "mirror_plan", "mirror_side", "mirror_write"),
     ),
     ("cli", "__main__", "__init__"),

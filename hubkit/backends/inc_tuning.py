@@ -22,6 +22,7 @@ from hubkit.backends.neural_compressor import (
 )
 from hubkit.backends.quiet import quiet
 from hubkit.backends.torch import TorchSession, head_of, input_names, load_model
+from hubkit.backends.torch_projection import with_projection
 from hubkit.deps import require
 from hubkit.recipe_tune import AccuracyCriterion
 
@@ -86,7 +87,8 @@ def own_loop(
             if evaluated > most or (until is not None and time.monotonic() > until):
                 raise _Enough
             evaluated += 1
-            return score(TorchSession(tried.eval(), input_names(tried)))
+            whole = with_projection(tried.eval(), model)
+            return score(TorchSession(whole, input_names(tried)))
 
         def calibrate(tried: Module) -> None:
             _run_all(tried, calibration)

@@ -16,8 +16,10 @@ from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
 from hubkit.backends.neural_compressor_file import takes_eight_bits, use_eight_bits, write_again
 from hubkit.backends.node_patterns import matching_names, nothing_matches
+from hubkit.backends.projection import copy_projection
 from hubkit.backends.quiet import quiet
 from hubkit.backends.torch import TorchSession, head_of, input_names, load_model
+from hubkit.backends.torch_projection import with_projection
 from hubkit.deps import require
 from hubkit.errors import DataError, ModelError, RecipeError
 from hubkit.machine import has_exact_products, machine_info
@@ -85,7 +87,7 @@ class IncRuntime:
         torch.set_num_threads(threads)
         if model_file != MODEL_FILE:
             raise ModelError(f"INCModel reads {MODEL_FILE}, not {model_file}")
-        model = load_quantized(folder)
+        model = with_projection(load_quantized(folder), folder)
         return TorchSession(model, input_names(model))
 
 
@@ -179,6 +181,7 @@ def _quantize(
             finish(done)
             write_again(done, output / MODEL_FILE)
         maybe_save_preprocessors(model, output)
+        copy_projection(model, output)  # it stays FP32
     modules = _quantized(done)
     if not modules:
         raise ModelError("Neural Compressor gave back a model without one quantized module")

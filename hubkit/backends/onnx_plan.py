@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubkit.backends.node_patterns import Graph, Node, is_look_up, match_nodes, read_graph
+from hubkit.backends.onnx_head import is_head
 from hubkit.errors import ModelError, RecipeError
 from hubkit.machine import Target, Technique, this_target
 from hubkit.nearest import did_you_mean
@@ -73,6 +74,8 @@ def with_fused(graph: Graph, operators: Iterable[str]) -> list[str]:
 
 
 def _is_quantizable(graph: Graph, node: Node) -> bool:
+    if is_head(node.name):
+        return False  # a projection stays as it is
     # A Gather of shape arithmetic reads integers; quantizers pass it over without a word.
     return node.op != "Gather" or is_look_up(graph, node)
 

@@ -64,14 +64,15 @@ class OnnxRuntime:
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except _load_errors() as error:
+        except load_errors() as error:
             raise ModelError(
                 f"{model_file} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}"
             ) from error
         return OnnxSession(session)
 
 
-def _load_errors() -> tuple[type[Exception], ...]:
+def load_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that it cannot load."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return (state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.Fail)

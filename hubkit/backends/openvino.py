@@ -125,7 +125,17 @@ class OpenVinoRuntime:
             compiled = openvino.Core().compile_model(graph, "CPU", options)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot compile {model_file}: {error}") from error
+        self._check(compiled)
         return OpenVinoSession(compiled)
+
+    def _check(self, compiled: CompiledModel) -> None:
+        # Asked for a precision that a CPU has not, OpenVINO takes another one without a word.
+        taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        if self._precision not in (None, taken):
+            raise ModelError(
+                f"OpenVINO computes in {taken} here, and not in {self._precision}",
+                hint=f"Take a CPU that has {self._precision}.",
+            )
 
 
 def read_model(path: Path) -> Model:

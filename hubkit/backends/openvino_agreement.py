@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubkit.backends.projection import EMBEDDING
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,12 +20,14 @@ def agreement(batch: Arrays, ours: Outputs, theirs: Outputs) -> float:
 
     Of a classifier: whether the largest logits are of one label, for token classification the
     share of the row's tokens for which they are; of question answering: whether start and end are
-    the same; of embeddings: the cosine of the mean over the tokens.
+    the same; of embeddings: the cosine, of the mean over the tokens where the model pools none.
     """
     import numpy as np
 
     mask = batch["attention_mask"].astype(bool)
-    shares = [_alike(name, ours[name], theirs[name], mask) for name in theirs if name in ours]
+    # The tokens of an embedding are no answer of their own.
+    names = [EMBEDDING] if EMBEDDING in ours else [name for name in theirs if name in ours]
+    shares = [_alike(name, ours[name], theirs[name], mask) for name in names]
     answered = [share for share in shares if share is not None]
     # Start and end make one answer, which is right where both are.
     return float(np.min(np.stack(answered), axis=0).mean())
@@ -42,12 +46,20 @@ def _alike(name: str, ours: Floats, theirs: Floats, mask: NDArray[np.bool_]) -> 
     if name in ("start_logits", "end_logits"):
         masked = [np.where(mask, logits, -np.inf).argmax(-1) for logits in (ours, theirs)]
         return _equal(*masked)
+    if name == EMBEDDING:
+        return _cosine(ours, theirs)
     if name == "last_hidden_state":
         one, other = ((states * mask[..., None]).sum(1) for states in (ours, theirs))
-        lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-        cosines: Floats = ((one * other).sum(-1) / lengths).astype(np.float32)
-        return cosines
+        return _cosine(one, other)
     return None
+
+
+def _cosine(one: Floats, other: Floats) -> Floats:
+    import numpy as np
+
+    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    cosines: Floats = ((one * other).sum(-1) / lengths).astype(np.float32)
+    return cosines
 
 
 def _equal(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> Floats:

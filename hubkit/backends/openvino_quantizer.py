@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
 from hubkit.backends.node_patterns import matching_names, nothing_matches
+from hubkit.backends.onnx_head import is_head
 from hubkit.backends.onnx_quantizers import needs_reduced_range
 from hubkit.backends.openvino import (
     MODEL_FILE,
@@ -64,7 +65,10 @@ class OpenVinoStaticQuantizer:
         names = [node.get_friendly_name() for node in nodes]
         excluded = _excluded(names, spec.node_exclusion)
         reduce_range = needs_reduced_range() if spec.reduce_range is None else spec.reduce_range
-        kept = sorted({name for matched in excluded.values() for name in matched})
+        kept = sorted(
+            {name for matched in excluded.values() for name in matched}
+            | set(filter(is_head, names))  # a projection stays as it is
+        )
         done, smoothing = _quantized(
             model / MODEL_FILE, spec, calibration, kept, reduce_range=reduce_range
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hubkit.backends.onnx_head import add_head
+from hubkit.backends.projection import projection_of
 from hubkit.backends.quiet import quiet
 from hubkit.backends.torch import head_of, load_model
 from hubkit.errors import ModelError
@@ -21,9 +23,10 @@ class OnnxExporter:
 
         `task` is optimum's name of it, such as text-classification; `opset` optimum's own for the
         architecture where None. Below opset 14 the attention is written as plain products and a
-        softmax ("eager"), which computes the same. Raises ModelError where the weights lack a part
-        of the model or are another task's, optimum cannot export the architecture, or the opset
-        cannot be written.
+        softmax ("eager"), which computes the same. Where the folder has a projection the graph has
+        it too (`hubkit.backends.onnx_head`). Raises ModelError where the weights lack a part of the
+        model or are another task's, optimum cannot export the architecture, or the opset cannot be
+        written.
         """
         if opset is not None:
             _check_opset(opset)
@@ -36,6 +39,7 @@ class OnnxExporter:
         with quiet():
             try:
                 _write(model, output, task, opset)
+                _project(model, output)
             except _failures() as error:
                 raise ModelError(
                     f"optimum cannot export this model for {task}"
@@ -81,7 +85,15 @@ def _write(model: Path, output: Path, task: str, opset: int | None) -> None:
         framework="pt",
         local_files_only=True,
         trust_remote_code=False,
+        # It would take a folder with a projection for one of sentence-transformers.
+        library_name="transformers",
     )
+
+
+def _project(model: Path, output: Path) -> None:
+    projection = projection_of(model)
+    if projection is not None:
+        add_head(output / MODEL_FILE, projection)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubkit.backends.onnx_head import is_head
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -165,7 +167,8 @@ class _Graph:
         plain = node.op_type == "MatMul" or (
             node.op_type == "Gemm" and not _attribute(node, "transA")
         )
-        return plain and alone and node.input[0] not in self._weights
+        own = not is_head(node.name)  # of a projection, which is not quantized
+        return plain and alone and own and node.input[0] not in self._weights
 
     def matrix(self, node: NodeProto) -> NDArray[np.float32]:
         """float32[inputs, outputs]: the weights that a product reads."""

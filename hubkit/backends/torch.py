@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit.backends.quiet import quiet
+from hubkit.backends.torch_projection import INSIDE, with_projection
 from hubkit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -148,9 +149,16 @@ class TorchSession:
         self._model = None
 
 
+def load_network(folder: Path, *, attention: str | None = None) -> Module:
+    """`load_model`, with the projection on top that the folder has, if any: its outputs have
+    `sentence_embedding` then."""
+    return with_projection(load_model(folder, attention=attention), folder)
+
+
 def input_names(model: Module) -> tuple[str, ...]:
-    """Those of the usual inputs that a model's forward takes."""
-    taken = inspect.signature(model.forward).parameters
+    """Those of the usual inputs that a model's forward takes, or that of the Transformer below a
+    projection."""
+    taken = inspect.signature(getattr(model, INSIDE, model).forward).parameters
     return tuple(name for name in _MODEL_INPUTS if name in taken)
 
 
@@ -162,7 +170,7 @@ class TorchRuntime:
         import torch
 
         torch.set_num_threads(threads)
-        model = load_model(folder)
+        model = load_network(folder)
         return TorchSession(model, input_names(model))
 
 

@@ -17,6 +17,7 @@ from hubkit.cards.analysis_tables import (
     slice_tables,
 )
 from hubkit.cards.command import Again, again
+from hubkit.cards.embedding_snippets import pooling_of, sentence_transformers_example
 from hubkit.cards.entry import Entry, entry_of
 from hubkit.cards.figures import Figure, figures_of
 from hubkit.cards.layout import card_path, published_variants
@@ -45,8 +46,8 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Snippet:
-    """How to install for, load and use the model. `kind`: pytorch, onnx, openvino, pipeline
-    or javascript."""
+    """How to install for, load and use the model. `kind`: pytorch, onnx, openvino, pipeline,
+    sentence-transformers or javascript."""
 
     kind: str
     label: str  # what is loaded: "ONNX INT8"
@@ -184,21 +185,28 @@ def _own_hub(lock: Lock) -> bool:
 def _snippets(
     entries: tuple[Entry, ...], recipe: Recipe, lock: Lock, report: Report, repo_id: str
 ) -> tuple[Snippet, ...]:
-    pair = "secondary" in recipe.dataset.data_keys
+    pair, pooling = "secondary" in recipe.dataset.data_keys, pooling_of(lock)
     made = []
     for entry in entries:
         kind: Format = entry.variant.format
-        load = snippets.loading(kind, repo_id, recipe.task)
+        load = snippets.loading(kind, repo_id, recipe.task, pooling)
         install = snippets.installing(kind, lock.tools)
-        example = f"{load}\n{snippets.prediction(recipe.task, pair=pair)}"
+        program = snippets.prediction(recipe.task, pair=pair, kind=kind, pooling=pooling)
+        example = f"{load}\n{program}"
         made.append(Snippet(kind, entry.label, install, example))
     onnx = next((one for one in made if one.kind == "onnx"), None)
-    if onnx is not None:
+    if onnx is not None and pooling:
+        # A pipeline would give the tokens' vectors, before the projection.
+        if not pair:
+            install = snippets.installing_sentence_transformers(lock.tools)
+            example = sentence_transformers_example(repo_id)
+            made.append(Snippet("sentence-transformers", onnx.label, install, example))
+    elif onnx is not None:
         piped = snippets.pipeline_example(recipe.task, repo_id, pair=pair)
         made.append(Snippet("pipeline", onnx.label, onnx.install, piped))
     if onnx is not None and javascript.transformersjs_fits(recipe, report):
         program = javascript.javascript_example(
-            recipe.task, repo_id, pair=pair, own_hub=_own_hub(lock)
+            recipe.task, repo_id, pair=pair, own_hub=_own_hub(lock), projected=pooling is not None
         )
         install = javascript.javascript_install()
         made.append(Snippet("javascript", onnx.label, install, program, "javascript"))
@@ -302,7 +310,7 @@ def build_context(
     timed = tuple(entry for entry in (*published, *baselines) if entry.timing)
     slow = tuple(entry for entry in timed if entry in baselines)
     view = analyses_view(recipe, report)
-    fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task)
+    fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task, pooling_of(lock))
     return CardContext(
         recipe=recipe,
         lock=lock,

@@ -43,6 +43,8 @@ _NUMBERS = (
     "loss_share",
     "probability",
     "logit",
+    "significant",
+    "cosine",
 )
 _ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hubkit.cards.embedding_snippets import SENTENCES
 from hubkit.cards.escape import literal
 from hubkit.cards.layout import published_variants
-from hubkit.cards.snippets import FACTS, QUESTION, SENTENCES
+from hubkit.cards.snippets import FACTS, QUESTION
 from hubkit.recipe import Recipe
 from hubkit.records import Report
 
@@ -66,14 +67,20 @@ def javascript_install() -> str:
 
 
 def javascript_example(
-    task: str, repo_id: str, *, pair: bool = False, own_hub: bool = False
+    task: str,
+    repo_id: str,
+    *,
+    pair: bool = False,
+    own_hub: bool = False,
+    projected: bool = False,
 ) -> str:
     """A whole program, an ES module: it loads the ONNX model at the root of the repository and
     prints what the model says of an example, the probability of each label, the label of each token
     but "O", the answer to a question, or how alike two texts are (of a `pair`: the size of its
-    vector). `own_hub`: of the Hub that HF_ENDPOINT names, which needs Node.js."""
+    vector). `own_hub`: of the Hub that HF_ENDPOINT names, which needs Node.js. `projected`: the
+    graph ends in a projection."""
     made = (_PAIRS if pair and task in _PAIRS else _SINGLES)[task]
-    names, body = made()
+    names, body = _embeddings(pair=pair) if projected else made()
     imported = sorted((*names, "env") if own_hub else names)
     head = f"import {{ {', '.join(imported)} }} from {literal(PACKAGE)};\n"
     if len(head) > _WIDTH:
@@ -128,6 +135,28 @@ def _vectors() -> _Program:
         f'const one = await extract({one}, {{ pooling: "mean" }});\n'
         f'const other = await extract({other}, {{ pooling: "mean" }});\n'
         "console.log(cos_sim(one.data, other.data));\n"
+    )
+
+
+def _embeddings(*, pair: bool) -> _Program:
+    """What the graph itself gives of a text, with its projection."""
+    loaded = (
+        "const tokenizer = await AutoTokenizer.from_pretrained(repoId);\n"
+        "const model = await AutoModel.from_pretrained(repoId, options);\n"
+    )
+    if pair:
+        return ("AutoModel", "AutoTokenizer"), (
+            f"{_pair('AutoModel')}"
+            "const { sentence_embedding } = await model(inputs);\n"
+            "console.log(sentence_embedding.dims);\n"
+        )
+    one, other = (literal(sentence) for sentence in SENTENCES)
+    return ("AutoModel", "AutoTokenizer", "cos_sim"), (
+        f"{loaded}"
+        "const embed = async (text) => (await model(tokenizer(text))).sentence_embedding.data;\n"
+        f"const one = await embed({one});\n"
+        f"const other = await embed({other});\n"
+        "console.log(cos_sim(one, other));\n"
     )
 
 

@@ -13,6 +13,7 @@ from hubkit.records import Interval, Metric
 
 NOT_MEASURED = "not measured"
 _MEGABYTE = 1_000_000  # as disks and the Hub count; not 2**20
+_TINY = 1e-5  # below it a number is written with its power of ten
 
 
 class Numbers:
@@ -130,6 +131,24 @@ class Numbers:
             return self._in.ltr(f"{value:.1e}".replace(".", self._in.decimal(0.0, 1)[1]))
         return self._in.decimal(value, 3 if value else 0)
 
+    def significant(self, value: float | None) -> str:
+        """Three significant digits: 0.00062, 0.319, 12.4, 1,230; 6.2e-07 where it is tiny."""
+        if value is None:
+            return self.not_measured
+        size = abs(value)
+        if size == 0:
+            return self._in.decimal(0)
+        if size < _TINY:
+            return self._in.ltr(f"{value:.1e}".replace(".", self._in.decimal(0.0, 1)[1]))
+        if size >= 100:
+            return self._in.decimal(value)
+        before = len(str(int(size))) if size >= 1 else -_leading_zeros(size)
+        return self._in.decimal(value, 3 - before)
+
+    def cosine(self, value: float | None) -> str:
+        """A cosine with six digits: 0.999998."""
+        return self.not_measured if value is None else self._in.decimal(value, 6)
+
     def together(self, text: str) -> str:
         """Numbers that are read from left to right, kept in that order."""
         return self._in.ltr(text)
@@ -137,6 +156,15 @@ class Numbers:
     def point(self, point: tuple[int, int]) -> str:
         """A point of the benchmark's grid, batch size × input length: 8 × 128."""
         return self._in.ltr(f"{self.count(point[0])} × {self.count(point[1])}")
+
+
+def _leading_zeros(size: float) -> int:
+    """Zeros after the point before the first other digit: 2 of 0.0012."""
+    zeros = 0
+    while size < 0.1:
+        size *= 10
+        zeros += 1
+    return zeros
 
 
 _ENGLISH = Numbers()

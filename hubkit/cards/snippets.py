@@ -6,6 +6,7 @@ in JavaScript.
 
 from __future__ import annotations
 
+from hubkit.cards.embedding_snippets import PROJECTED, SENTENCES, Pooling, embeddings
 from hubkit.cards.escape import literal
 from hubkit.cards.layout import FP32_ONNX_FOLDER, FP32_ONNX_NAME, OPENVINO_FOLDER
 from hubkit.records import Format
@@ -64,14 +65,15 @@ _REQUIREMENTS: dict[Format, dict[str, str | None]] = {
     },
 }
 # What the programs are run on.
-SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
 FACTS = "Maria Silva works for the Red Cross in Geneva."
 QUESTION = "Where does Maria work?"
 
 
-def loading(kind: Format, repo_id: str, task: str = "text-classification") -> str:
+def loading(
+    kind: Format, repo_id: str, task: str = "text-classification", pooling: Pooling = None
+) -> str:
     """Three lines that load the model published in a format."""
-    module, name = _MODULES[kind], _CLASSES[task][kind]
+    module, name = _MODULES[kind], (PROJECTED if pooling else _CLASSES[task])[kind]
     folder = f', subfolder="{OPENVINO_FOLDER}"' if kind == "openvino" else ""
     return (
         f"repo_id = {literal(repo_id)}\n"
@@ -80,20 +82,27 @@ def loading(kind: Format, repo_id: str, task: str = "text-classification") -> st
     )
 
 
-def prediction(task: str = "text-classification", *, pair: bool = False) -> str:
+def prediction(
+    task: str = "text-classification",
+    *,
+    pair: bool = False,
+    kind: Format = "onnx",
+    pooling: Pooling = None,
+) -> str:
     """What comes after `loading`: the repository's tokenizer, and an answer as the task's are: the
     probability of each label, the label of each word, the answer to a question, or how alike two
-    texts are (of a `pair`: the size of its vector)."""
+    texts are (of a `pair`: the size of its vector). `kind` matters where there is a projection."""
     answer = {
         "text-classification": _labels,
         "token-classification": _words,
         "question-answering": _answer,
         "feature-extraction": _vectors,
     }[task]
+    program = embeddings(kind, pooling, pair=pair) if pooling else answer(pair=pair)
     return (
         "from transformers import AutoTokenizer\n"
         "tokenizer = AutoTokenizer.from_pretrained(repo_id)\n"
-        f"{answer(pair=pair)}"
+        f"{program}"
     )
 
 
@@ -214,9 +223,11 @@ def _piped_vectors(*, pair: bool) -> str:
     )
 
 
-def loading_fp32_onnx(repo_id: str, task: str = "text-classification") -> str:
+def loading_fp32_onnx(
+    repo_id: str, task: str = "text-classification", pooling: Pooling = None
+) -> str:
     """Loads the FP32 ONNX model of a repository that has it."""
-    module, name = _MODULES["onnx"], _CLASSES[task]["onnx"]
+    module, name = _MODULES["onnx"], (PROJECTED if pooling else _CLASSES[task])["onnx"]
     return (
         f"repo_id = {literal(repo_id)}\n"
         f"from {module} import {name}\n"
@@ -239,3 +250,8 @@ def installing(kind: Format, tools: dict[str, str]) -> str:
     # Two a line: code blocks do not wrap.
     lines = [" ".join(wanted[i : i + 2]) for i in range(0, len(wanted), 2)]
     return " \\\n    ".join(["pip install", *lines])
+
+
+def installing_sentence_transformers(tools: dict[str, str]) -> str:
+    """A `pip install` line for it: what is installed for ONNX, and the library."""
+    return f"{installing('onnx', tools)} \\\n    sentence-transformers"

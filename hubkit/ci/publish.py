@@ -35,6 +35,7 @@ _RECORDS = (
     "recipe.json",
     "sweep.json",
     "tune.json",
+    "formats.json",
     "SHA256SUMS",
     "CITATION.cff",
 )

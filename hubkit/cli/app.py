@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from hubkit.cli import card, ci, hub, mirror, publish, push, recipe, stages, sweep, tune
+from hubkit.cli import (
+    card,
+    ci,
+    hub,
+    mirror,
+    publish,
+    push,
+    recipe,
+    report,
+    serve,
+    stages,
+    sweep,
+    tune,
+)
 from hubkit.errors import HubkitError
 from hubkit.hub.retry import waits_told
 from hubkit.output import output
@@ -35,9 +48,11 @@ for command, short in (
     (push.push, "Push a bundle in one commit, and verify it."),
     (push.rollback, "Restore an earlier publication in a new commit."),
     (stages.verify, "Check what is on the Hub against its records."),
+    (serve.serve, "Serve a model over KServe v2, with dynamic batching."),
 ):
     app.command(short_help=short)(command)
 app.command("exec", hidden=True)(stages.exec_call)
+app.add_typer(report.app, name="report", short_help="Report on formats and serving.")
 app.add_typer(recipe.app, name="recipe", short_help="Write, check and list recipes.")
 hub.app.command(short_help="Copy repositories into an embedded Hub.")(mirror.mirror)
 app.add_typer(hub.app, name="hub", short_help="Run the embedded Hub.")

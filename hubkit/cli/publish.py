@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +59,15 @@ def publish(
         bool,
         typer.Option("--tune", help="Search for the variant to publish first, as `hubkit tune`."),
     ] = False,
+    formats: Annotated[
+        Path | None,
+        typer.Option(
+            "--formats",
+            metavar="DIR",
+            help="Put the report that `hubkit report formats` wrote there on the card.",
+            show_default=False,
+        ),
+    ] = None,
     templates: Templates = None,
     format_: FormatOption = "human",
 ) -> None:
@@ -67,9 +77,11 @@ def publish(
     changed it computes nothing and commits nothing. Exit code 3: no variant meets the gate, and
     nothing was pushed.
     """
+    from hubkit.formats_published import read_formats
     from hubkit.pushing import Onto
 
     onto = Onto(branch, create_pr, revision, private, tag, force, sign_key)
+    whole = read_formats(formats) if formats is not None else None
     if dry_run:
         from hubkit.cli.show_push import show_preview
         from hubkit.preview import preview
@@ -83,6 +95,7 @@ def publish(
                 onto=onto,
                 select_from_sweep=select_from_sweep,
                 tune=tune,
+                formats=whole,
                 templates=templates,
             )
         )
@@ -100,6 +113,7 @@ def publish(
             again=again or (),
             select_from_sweep=select_from_sweep,
             tune=tune,
+            formats=whole,
             templates=templates,
             listener=steps,
         )

@@ -110,17 +110,20 @@ def loading_texts(done: Published) -> list[str]:
     import shlex
     import sys
 
+    from hubkit.cards.embedding_snippets import pooling_of
     from hubkit.cards.snippets import loading, prediction
     from hubkit.hub.client import PUBLIC_ENDPOINT
 
     where = "" if done.endpoint == PUBLIC_ENDPOINT else f"HF_ENDPOINT={done.endpoint} "
     texts = []
     report = done.measured.report
+    pooling = pooling_of(done.measured.material.lock)
     there = {row.variant for row in done.rows if row.published_as}
     for kind, variant in report.published().items():
         if variant.name not in there:
             continue
-        code = loading(kind, done.pushed.repo_id, report.task) + prediction(report.task)
+        code = loading(kind, done.pushed.repo_id, report.task, pooling)
+        code += prediction(report.task, kind=kind, pooling=pooling)
         texts.append(f"{where}{shlex.quote(sys.executable)} - <<'EOF'\n{code}EOF")
     return texts
 

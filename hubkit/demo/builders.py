@@ -14,6 +14,7 @@ BUILDERS = Registry(
     "builder",
     {
         "conll-ner": "hubkit.demo.conll_ner:BUILDER",
+        "movie-embeddings": "hubkit.demo.movie_embeddings:BUILDER",
         "movie-encoder": "hubkit.demo.movie_encoder:BUILDER",
         "movie-sentiment": "hubkit.demo.movie_sentiment:BUILDER",
     },

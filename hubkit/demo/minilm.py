@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hubkit.demo.materials import MINILM
 
 if TYPE_CHECKING:
-    from transformers import DistilBertPreTrainedModel, DistilBertTokenizerFast
+    from transformers import DistilBertModel, DistilBertPreTrainedModel, DistilBertTokenizerFast
 
     ModelT = TypeVar("ModelT", bound=DistilBertPreTrainedModel)
 
@@ -43,6 +43,18 @@ def classifier_from_bert(
         model: ModelT = model_class(config)
     model.distilbert.load_state_dict(distilbert_weights(load_file(encoder / "model.safetensors")))
     return model
+
+
+def encoder_from_bert(encoder: Path) -> DistilBertModel:
+    """A DistilBERT model without a head, with the weights of a BERT folder."""
+    from safetensors.torch import load_file
+    from transformers import BertConfig, DistilBertModel
+
+    from hubkit.demo.convert import distilbert_config, distilbert_weights
+
+    model = DistilBertModel(distilbert_config(BertConfig.from_pretrained(encoder)))
+    model.load_state_dict(distilbert_weights(load_file(encoder / "model.safetensors")))
+    return model.eval()
 
 
 def tokenizer_of(encoder: Path) -> DistilBertTokenizerFast:

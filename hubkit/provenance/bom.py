@@ -67,7 +67,11 @@ def bom_json(given: BomInput) -> str:
 def _done_to(lock: Lock) -> str:
     """What was done to the base before it was quantized, each with a comma after it."""
     built = lock.built
-    steps = (("pruned", built and built.pruned), ("fine-tuned", built and built.finetuned))
+    steps = (
+        ("pruned", built and built.pruned),
+        ("fine-tuned", built and built.finetuned),
+        ("projected", built and built.projected),
+    )
     return "".join(f"{said}, " for said, done in steps if done)
 
 

@@ -51,7 +51,7 @@ def benchmark(given: BenchmarkInput, ctx: Context) -> Timings:
     when a process fails or dies, RecipeError for inputs longer than the model takes.
     """
     _check(given)
-    tokens = _token_ids(ctx.store.path(given.variants[0].artifact), given.seed)
+    tokens = token_ids(ctx.store.path(given.variants[0].artifact), given.seed)
     threads = given.plan.threads or default_threads(given.machine)
     taken = Taken()
     steps = schedule(tuple(v.name for v in given.variants), given.plan, given.seed)
@@ -110,7 +110,9 @@ def _check(given: BenchmarkInput) -> None:
         )
 
 
-def _token_ids(folder: Path, seed: int) -> TokenIds:
+def token_ids(folder: Path, seed: int) -> TokenIds:
+    """What random inputs of a model folder are drawn from. Raises ModelError where its config.json
+    does not tell the size of its vocabulary."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     size, pad = config.get("vocab_size"), config.get("pad_token_id")
     if not isinstance(size, int) or size < 2:

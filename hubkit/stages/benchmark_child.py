@@ -83,16 +83,19 @@ class Child:
                     continue
 
     def _death(self) -> HubkitError:
-        code = self._process.wait()
-        how = f"ended with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
-        if code == -9:
-            how += ", often a sign that memory ran out"
+        how = how_it_ended(self._process.wait())
         tail = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
         return HubkitError(
             f"{self.variant}: the benchmark process {how}" + (f"\n{tail}" if tail else ""),
             hint="Run the same command again: finished stages are kept. Where memory is short, take"
             " fewer variants or smaller benchmark.batch_sizes.",
         )
+
+
+def how_it_ended(code: int) -> str:
+    """What an exit status says, in words that follow "the process"."""
+    how = f"ended with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+    return f"{how}, often a sign that memory ran out" if code == -9 else how
 
 
 def _signal_name(number: int) -> str:

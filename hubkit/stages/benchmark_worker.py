@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter
 
 from hubkit.errors import ModelError
 from hubkit.executors.worker import error_event
+from hubkit.formats_records import Engine
 from hubkit.records import Record, Variant
 from hubkit.stages.energy import POWERCAP, microjoules, read_energy
 
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 
 
 class Load(Record):
-    """The first call: the model to hold."""
+    """The first call: the model to hold. `engine`: what runs it; None: its format's own runtime."""
 
     kind: Literal["load"] = "load"
     variant: Variant
     folder: str
     threads: int
+    engine: Engine | None = None
 
 
 class TokenIds(Record):
@@ -160,9 +162,13 @@ def peak_rss_mb() -> float | None:
 def load(call: Load) -> Session:
     """The model, loaded and ready to run."""
     from hubkit.backends import runtime_for
+    from hubkit.backends.engines import load_engine
 
-    runtime = runtime_for(call.variant)
-    session = runtime.load(Path(call.folder), call.variant.model_file, threads=call.threads)
+    folder, file = Path(call.folder), call.variant.model_file
+    if call.engine is not None:
+        session = load_engine(call.engine, folder, file, threads=call.threads)
+    else:
+        session = runtime_for(call.variant).load(folder, file, threads=call.threads)
     gc.collect()
     gc.freeze()  # what loading made is never garbage: collecting need not look at it again
     return session

@@ -8,8 +8,11 @@ import re
 import shutil
 from pathlib import Path, PurePath
 
+from hubkit.backends.projection import DENSE_WEIGHTS, has_projection
+from hubkit.backends.projection import FILES as PROJECTION_FILES
 from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
 from hubkit.errors import HubkitError, ModelError, StoreError
+from hubkit.formats_records import FormatsReport
 from hubkit.hub.manifest import SUMS, format_sums
 from hubkit.keys import digest_of_bytes, digest_of_value, files_of
 from hubkit.lock import version_of
@@ -38,7 +41,7 @@ from hubkit.store import Store
 from hubkit.sweep_records import SweepReport
 from hubkit.tune_records import TuneReport
 
-SWEEP_FILE, TUNE_FILE = "sweep.json", "tune.json"
+SWEEP_FILE, TUNE_FILE, FORMATS_FILE = "sweep.json", "tune.json", "formats.json"
 
 _TOKENIZER_FILES = (
     "added_tokens.json",
@@ -78,6 +81,7 @@ class BundleInput(Record):
     fp32_onnx: Variant | None = None  # needed where the recipe publishes it
     sweep: SweepReport | None = None  # that the ONNX variant was taken from
     tuning: TuneReport | None = None  # that a variant was taken from
+    formats: FormatsReport | None = None  # that the card's section condenses
 
 
 class Clean(Record):
@@ -103,6 +107,7 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     _place_fp32(given, ctx, root)
     base = ctx.store.path(given.base.artifact)
     _place_tokenizer(base, root)
+    _place_projection(base, root, given.report.encoded.max_length)
     folders = {kind: ctx.store.path(variant.artifact) for kind, variant in variants.items()}
     base_id = given.lock.base.id if given.lock.base.source != "local" else None
     write_text(root / "config.json", merged_config(folders, base_id))
@@ -117,6 +122,8 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
         write_text(root / SWEEP_FILE, record_json(given.sweep))
     if given.tuning is not None:
         write_text(root / TUNE_FILE, record_json(given.tuning))
+    if given.formats is not None:
+        write_text(root / FORMATS_FILE, record_json(given.formats))
     write_text(root / "lock.json", record_json(given.lock))
     write_text(root / RECIPE_FILE, recipe_json(given.recipe, given.lock))
     _place_cards(given, ctx, root)
@@ -255,6 +262,17 @@ def _place_tokenizer(base: Path, root: Path) -> None:
     _forget_machine(root / "tokenizer_config.json")
 
 
+def _place_projection(base: Path, root: Path, max_length: int) -> None:
+    """What sentence-transformers builds an embedding with: of a model with a projection, its files
+    and the number of tokens after which texts were cut in the evaluation."""
+    if not has_projection(base):
+        return
+    for name in PROJECTION_FILES:
+        _place(base / name, root / name)
+    cut = {"do_lower_case": False, "max_seq_length": max_length}
+    write_text(root / "sentence_bert_config.json", json.dumps(cut, indent=2) + "\n")
+
+
 def _forget_machine(path: Path) -> None:
     """Take out where somebody's machine had the files of a tokenizer: many on the Hub say so, and
     nothing reads it."""
@@ -287,7 +305,8 @@ def write_text(path: Path, text: str) -> None:
 
 def _refuse_silent_fp32(root: Path) -> None:
     """INCModel takes model.safetensors before pytorch_model.bin, and serves FP32 without a word."""
-    weights = sorted(path.name for path in root.rglob("*.safetensors"))
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.safetensors")}
+    weights = sorted(found - {DENSE_WEIGHTS})  # of which INCModel knows nothing
     if weights and (root / MODEL_FILES["pytorch"]).exists():
         raise ModelError(
             f"{', '.join(weights)} beside {MODEL_FILES['pytorch']}: INCModel would load FP32 and"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubkit.backends import exporter_for
 from hubkit.backends.node_patterns import read_graph
+from hubkit.backends.projection import DENSE_WEIGHTS
 from hubkit.recipe import TaskName
 from hubkit.records import Artifact, BaseModelInfo, Record, Variant
 from hubkit.stage import Context, stage
@@ -66,9 +67,11 @@ def pytorch_baseline(base: BaseModelInfo) -> Variant:
 
 
 def weights_size(artifact: Artifact, model_file: str) -> int:
-    """Bytes of a model file, with those of the external data of an ONNX file above 2 GB, and of the
-    weights that OpenVINO keeps beside its graph."""
-    names = (model_file, ir_weights(model_file)) if model_file.endswith(".xml") else (model_file,)
+    """Bytes of a model file, with those of the external data of an ONNX file above 2 GB, of the
+    weights that OpenVINO keeps beside its graph, and of a projection that lies beside a PyTorch
+    model."""
+    beside = ir_weights(model_file) if model_file.endswith(".xml") else DENSE_WEIGHTS
+    names = (model_file, beside)
     return sum(f.size_bytes for f in artifact.files if f.path.startswith(names))
 
 

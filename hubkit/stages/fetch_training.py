@@ -1,4 +1,5 @@
-"""The rows that a base is fine-tuned on, in the store: none of them is evaluated on."""
+"""The rows that a base is fine-tuned on, or its projection fitted to, in the store: none of them is
+evaluated on."""
 
 from __future__ import annotations
 
@@ -77,11 +78,13 @@ def fetch_training(given: FetchTrainingInput, ctx: Context) -> TrainingRows:
     wish = Wish(given.spec, reference, [given.split, given.spec.eval_split])
     training, evaluation = read_splits(given.source, wish, path, ctx)
     label_map = LabelMap(given.labels, given.model_labels)
-    known: Sequence[int | list[int] | None] = (
-        label_map.strict_word_ids(training, given.spec.path)
-        if reference == "word-labels"
-        else label_map.ids(training)
-    )
+    known: Sequence[int | list[int] | None]
+    if reference == "none":
+        known = [0] * len(training)
+    elif reference == "word-labels":
+        known = label_map.strict_word_ids(training, given.spec.path)
+    else:
+        known = label_map.ids(training)
     texts, seen = training.texts(), set(map(_plain, evaluation.texts()))
     usable = [n for n, text in enumerate(texts) if None not in text and known[n] is not None]
     own = [n for n in usable if _plain(texts[n]) not in seen]
@@ -92,7 +95,8 @@ def fetch_training(given: FetchTrainingInput, ctx: Context) -> TrainingRows:
     _refuse_too_little(training, references, given)
     folder = ctx.scratch / "training"
     folder.mkdir()
-    write_rows(Picked(training, numbers, references), reference, folder / f"{TRAINING}.parquet")
+    picked = Picked(training, numbers, None if reference == "none" else references)
+    write_rows(picked, reference, folder / f"{TRAINING}.parquet")
     return TrainingRows(
         artifact=ctx.store.adopt(folder),
         split=given.split,
@@ -118,9 +122,10 @@ def _refuse_too_little(
 ) -> None:
     where = f"split {training.split} of dataset {given.spec.path}"
     if not references:
+        key = "project" if given.task == "feature-extraction" else "finetune"
         raise DataError(
             f"{where} has no row to train on that is not in the evaluation split too",
-            hint="Set base.finetune.split in the recipe to another split, such as train.",
+            hint=f"Set base.{key}.split in the recipe to another split, such as train.",
         )
     for number, label in enumerate(given.model_labels):
         # Of tags some are rare: a model learns the others without them.

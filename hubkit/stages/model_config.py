@@ -60,7 +60,7 @@ def read_config(path: Path, model_id: str, task: TaskName) -> ModelConfig:
         architecture=architecture,
         model_type=str(config.get("model_type", "")),
         labels=_labels(config, model_id) if has_labels else (),
-        max_positions=_max_positions(config),
+        max_positions=positions_of(config),
         origin=origin if isinstance(origin, str) else None,
     )
 
@@ -92,7 +92,7 @@ def read_any_config(path: Path, model_id: str, task: TaskName) -> ModelConfig:
         architecture=architecture,
         model_type=model_type,
         labels=labels,
-        max_positions=_max_positions(config),
+        max_positions=positions_of(config),
         origin=origin if isinstance(origin, str) else None,
     )
 
@@ -177,7 +177,8 @@ def _labels(config: dict[str, object], model_id: str) -> tuple[str, ...]:
     return tuple(str(names[str(i)]) for i in range(len(names)))
 
 
-def _max_positions(config: dict[str, object]) -> int:
+def positions_of(config: dict[str, object]) -> int:
+    """The longest sequence that a model of that config.json takes."""
     found = next((v for k in _POSITIONS if isinstance(v := config.get(k), int) and v > 0), None)
     if found is None:
         return _USUAL_POSITIONS

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
+EMBEDDING = "sentence_embedding"  # what a model with a projection gives
 NEIGHBOUR_ROWS = 2000  # among which nearest neighbours are looked for
 _ROWS_AT_ONCE = 256  # × NEIGHBOUR_ROWS similarities: 4 MB
 
 
 class FeatureExtraction:
-    """A text or a pair of texts; its vector is the mean over its tokens of the last hidden
-    state."""
+    """A text or a pair of texts; its vector is the `sentence_embedding` of a model that gives one,
+    else the mean over its tokens of the last hidden state."""
 
     name = "feature-extraction"
     pipeline_tag = "feature-extraction"
@@ -61,10 +62,14 @@ class FeatureExtraction:
     def keep(
         self, outputs: Mapping[str, Floats], inputs: Ints, encoded: Arrays
     ) -> Sequence[Floats]:
-        """For each input float32[1, hidden]: the mean over its own tokens, not over the padding.
+        """For each input float32[1, width]: the embedding that the model gives, or the mean over
+        its own tokens, not over the padding.
 
-        Raises ModelError where the output is not float32[batch, length, hidden].
+        Raises ModelError where the output is not float32[batch, width] or float32[batch, length,
+        hidden].
         """
+        if EMBEDDING in outputs:
+            return _given(outputs[EMBEDDING], len(inputs))
         lengths = encoded["offsets"][inputs + 1] - encoded["offsets"][inputs]
         states = outputs[self.outputs[0]]
         fits = states.ndim == 3 and len(states) == len(inputs)
@@ -77,7 +82,10 @@ class FeatureExtraction:
         return [_mean(one[:length]) for one, length in zip(states, lengths.tolist(), strict=True)]
 
     def recorded(self, outputs: Mapping[str, Floats]) -> Floats:
-        """The vector, float32[hidden]."""
+        """The vector, float32[width]."""
+        if EMBEDDING in outputs:
+            embedding: Floats = _given(outputs[EMBEDDING], 1)[0][0]
+            return embedding
         vector: Floats = _mean(outputs[self.outputs[0]][0])[0]
         return vector
 
@@ -158,6 +166,13 @@ class VectorScorer:
             p=1.0,
             loss_interval=bootstrap_mean(difference, confidence),
         )
+
+
+def _given(vectors: Floats, inputs: int) -> list[Floats]:
+    if vectors.ndim != 2 or len(vectors) != inputs:
+        what = f"{list(vectors.shape)} for {inputs} inputs"
+        raise ModelError(f"the model gives {EMBEDDING} of shape {what}")
+    return [vectors[at : at + 1] for at in range(inputs)]
 
 
 def _mean(states: Floats) -> Floats:

@@ -159,7 +159,7 @@ def test_an_unknown_recipe(warm: World) -> None:
     done = warm.hubkit("publish", "distilbert-sst", "--repo-id", warm.repo)
     assert done.code == 2
     assert "distilbert-sst: unknown recipe, did you mean distilbert-sst2?" in done.err
-    assert "hint: Shipped recipes: distilbert-conll03, distilbert-sst2" in done.err
+    assert "hint: Shipped recipes: distilbert-conll03, distilbert-embeddings, distil" in done.err
     assert warm.titles() == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubkit.recipe import Finetune, HubModel, Prune
+from hubkit.recipe import Finetune, HubModel, Project, Prune
 from hubkit.recipe_build import kept_layers
 from hubkit.recipe_file import digest_of_recipe
 from tests.recipe.conftest import Faults, Load
@@ -94,6 +94,51 @@ def test_the_default_split_may_be_the_evaluation_split_of_a_recipe(faults: Fault
         ("ref_keys: [label]", "ref_keys: [label]\n  eval_split: train"),
     )
     assert "dataset.eval_split: fine-tuning on train and evaluating on train" in found
+
+
+_EMBEDDINGS = (
+    ("task: text-classification", "task: feature-extraction"),
+    ("  ref_keys: [label]\n", ""),
+    ("labels:\n  0: NEGATIVE\n  1: POSITIVE\n", ""),
+)
+
+
+def test_a_projection(load: Load) -> None:
+    loaded = load(_with("project: {dimensions: 96}"), *_EMBEDDINGS)
+    assert loaded.recipe.base.project == Project(dimensions=96, pooling="mean", split="train")
+    assert "project" in loaded.recipe.base.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("project: {}", "base.project.dimensions: missing key"),
+        ("project: {dimensions: 0}", "base.project.dimensions: expected at least 1, found 0"),
+        (
+            "project: {dimensions: 8, pooling: max}",
+            "base.project.pooling: expected one of mean, cls",
+        ),
+        ("project: {dimension: 8}", "base.project.dimension: unknown key, did you mean dimensions"),
+        (
+            "project: {dimensions: 8, samples: 8}",
+            "base.project.samples: 8 rows span at most 7 dimensions, and 8 are wanted",
+        ),
+        (
+            "project: {dimensions: 8, split: validation}",
+            "base.project.split: fitting a projection to validation and evaluating on validation",
+        ),
+    ],
+)
+def test_a_fault_in_a_projection(faults: Faults, what: str, said: str) -> None:
+    found = faults(_with(what), *_EMBEDDINGS)
+    assert [line for line in found if line.startswith(f"r.yaml:5: {said}")], found
+
+
+def test_only_embeddings_are_projected(faults: Faults) -> None:
+    (found,) = faults(_with("project: {dimensions: 8}"))
+    said = "feature-extraction gives and text-classification does not: leave it out"
+    assert found.startswith("r.yaml:5: base.project: a projection is of embeddings")
+    assert found.endswith(said)
 
 
 def test_only_tasks_with_labels_are_fine_tuned(faults: Faults) -> None:

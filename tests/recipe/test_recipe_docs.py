@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[type[Part], ...]] = {
     "base.": (models.HubModel, models.LocalModel, models.BuiltModel),
     "base.prune.": (models.Prune,),
     "base.finetune.": (models.Finetune,),
+    "base.project.": (models.Project,),
     "dataset.": (models.DatasetSpec,),
     "variants[].": tuple(get_args(get_args(models.VariantSpec)[0])),
     "variants[].calibration.": (models.Calibration,),

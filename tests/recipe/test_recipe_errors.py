@@ -56,7 +56,7 @@ KINDS = (
         (
             "source: hub, id: me/model",
             "source: hub, id: me/model, path: x",
-            "r.yaml:2: base.path: unknown key (known: prune, finetune, source, id, revision)",
+            "r.yaml:2: base.path: unknown key (known: prune, finetune, project, source, id, ",
         ),
         (
             "id: me/model",

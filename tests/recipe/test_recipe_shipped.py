@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from hubkit.recipe import BuiltModel, HubModel, IncStatic, OnnxStatic, Prune
+from hubkit.recipe import BuiltModel, HubModel, IncStatic, OnnxStatic, Project, Prune
 from hubkit.recipe_file import check_labels, load_recipe, open_points, shipped_recipes
 
 NAME, NER, MINI = "distilbert-sst2", "distilbert-conll03", "minilm-sst2"
+EMBED = "distilbert-embeddings"
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
 # What is never said of a demo's model.
 REAL = {NAME: r"distilbert[- ]base|sst-?2", NER: r"distilbert[- ]base|elastic"}
@@ -186,7 +187,7 @@ def test_the_words_of_the_taggers_demo_are_true_to_its_builder() -> None:
 
 
 @pytest.mark.parametrize("demo", [False, True])
-@pytest.mark.parametrize("name", [NAME, NER, MINI])
+@pytest.mark.parametrize("name", [NAME, NER, MINI, EMBED])
 def test_the_bibtex_parses(name: str, demo: bool) -> None:
     bibtex = load_recipe(name, demo=demo).recipe.card.bibtex
     assert bibtex is not None
@@ -199,7 +200,7 @@ def test_the_bibtex_parses(name: str, demo: bool) -> None:
 
 
 @pytest.mark.parametrize("demo", [False, True])
-@pytest.mark.parametrize("name", [NAME, NER, MINI])
+@pytest.mark.parametrize("name", [NAME, NER, MINI, EMBED])
 def test_no_measured_number_is_in_the_prose(name: str, demo: bool) -> None:
     card = load_recipe(name, demo=demo).recipe.card.model_dump(exclude={"bibtex"})
     for path, text in _texts(card):
@@ -231,4 +232,38 @@ def test_the_demo_of_the_pruned_one_never_passes_for_the_real_model() -> None:
     both = dict(_texts(real.recipe.card.model_dump()))
     same = {p for p, t in _texts(demo.recipe.card.model_dump()) if both.get(p) == t}
     # Of the resources the two share the papers.
+    assert same <= {".details.date", *(p for p in same if p.startswith(".details.resources"))}
+
+
+def test_the_base_of_the_embeddings_is_given_a_projection() -> None:
+    real, demo = load_recipe(EMBED).recipe, load_recipe(EMBED, demo=True).recipe
+    assert isinstance(real.base, HubModel)
+    assert real.base.id == "distilbert/distilbert-base-cased"
+    assert real.dataset.path == "sentence-transformers/stsb"
+    assert isinstance(demo.base, BuiltModel)
+    assert demo.base.builder == "movie-embeddings"
+    for recipe in (real, demo):
+        assert recipe.task == "feature-extraction"
+        assert recipe.base.project == Project(
+            dimensions=96, samples=2000 if recipe is demo else None
+        )
+        assert recipe.dataset.ref_keys == ()
+        assert recipe.gates.metric == "cosine"
+    assert (real.dataset.eval_split, demo.dataset.eval_split) == ("validation", "test")
+    # The demo is the same work on another base and other sentences.
+    assert [v.kind for v in demo.variants] == ["onnx-dynamic", "onnx-static", "inc-dynamic"]
+    assert real.variants == demo.variants
+    assert real.sweep == demo.sweep
+
+
+def test_the_demo_of_the_embeddings_never_passes_for_the_real_model() -> None:
+    real, demo = load_recipe(EMBED), load_recipe(EMBED, demo=True)
+    content = demo.recipe.model_dump(exclude={"name"})
+    for path, text in (*_texts(content), ("notes", demo.notes)):
+        assert not re.search(r"distilbert-base|base cased|stsb|sts ?b", text, re.IGNORECASE), path
+    said = " ".join((demo.recipe.card.data.datasets or "").split())
+    assert "MiniLM-L6 weights in the DistilBERT architecture" in said
+    assert "fitted on the spot by hubkit to 2,000 sentences of the training" in said
+    both = dict(_texts(real.recipe.card.model_dump()))
+    same = {p for p, t in _texts(demo.recipe.card.model_dump()) if both.get(p) == t}
     assert same <= {".details.date", *(p for p in same if p.startswith(".details.resources"))}

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from hubkit.backends import neural_compressor
 from hubkit.errors import DataError, ModelError, VerifyError
+from hubkit.formats_records import Engine
 from hubkit.recipe import DatasetSpec, IncStatic
 from hubkit.recipe_analyses import LengthRange, Slice
 from hubkit.records import (
@@ -29,6 +30,7 @@ from hubkit.records import (
 )
 from hubkit.stage import Context, Stage
 from hubkit.stages.analyse import AnalyseInput, analyse
+from hubkit.stages.diverge import DivergeInput, diverge
 from hubkit.stages.encode import EncodeInput, encode
 from hubkit.stages.evaluate import EvaluateInput, evaluate
 from hubkit.stages.export import ExportInput, export, pytorch_baseline
@@ -38,6 +40,7 @@ from hubkit.stages.model_files import digest_of_model
 from hubkit.stages.predict import PredictInput, predict
 from hubkit.stages.resolve import digest_of_data
 from hubkit.stages.sample import SampleInput, sample
+from hubkit.stages.vectors import Vectors, VectorsInput, vectors
 from hubkit.store import Store
 from hubkit.tasks import task_for
 from hubkit.verify_worker import Place, check_onnx, check_pytorch
@@ -350,3 +353,45 @@ def test_answers_cannot_be_scored_without_their_texts(flow: Flow) -> None:
         return
     with pytest.raises(DataError, match="scored on the texts of the rows"):
         _run(flow.store, evaluate, given)
+
+
+def test_engines_are_compared_row_by_row(flow: Flow) -> None:
+    torch, onnx = flow.variants[0], next(v for v in flow.variants if v.format == "onnx")
+    reference, ours = _vectors(flow, onnx), _vectors(flow, torch)
+    given = DivergeInput(
+        ours=ours,
+        reference=reference,
+        encoded=flow.encoded,
+        dataset=flow.dataset,
+        labels=flow.base.labels,
+        metric=task_for(flow.task).default_metrics[0],
+    )
+    found = _run(flow.store, diverge, given)
+    distance, metric = found.divergence.distance, found.divergence.metric
+    assert distance.rows == (flow.encoded.inputs or flow.encoded.rows)
+    assert 0 < distance.max_relative < 1e-3
+    assert distance.flips == 0
+    assert (distance.mean_kl is None) == (flow.task == "feature-extraction")
+    # All rows were run: the metric is that of the whole split.
+    (scores,) = (one for one in flow.scores if one.variant == torch.name)
+    assert metric is not None
+    whole = next(one for one in scores.metrics if one.name == metric.name)
+    assert metric.value == pytest.approx(whole.value, abs=1e-6)
+    assert found.invariance is None or found.invariance.padded.max_relative < 1e-3
+
+
+def _vectors(flow: Flow, variant: Variant) -> Vectors:
+    runtime = "onnxruntime" if variant.format == "onnx" else "torch"
+    engine = Engine.model_validate(
+        {"name": variant.name, "runtime": runtime, "device": "cpu", "precision": "fp32"}
+    )
+    given = VectorsInput(
+        engine=engine,
+        variant=variant,
+        encoded=flow.encoded,
+        threads=1,
+        where="here",
+        max_positions=flow.base.max_positions,
+    )
+    found: Vectors = _run(flow.store, vectors, given)
+    return found

@@ -1,0 +1,1 @@
+"""The report on formats and serving, made from its record alone."""

@@ -1,0 +1,1 @@
+"""Models behind the Open Inference Protocol: codec, batching, server, client, load generator."""
