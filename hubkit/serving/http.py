@@ -112,6 +112,9 @@ class Connection(asyncio.Protocol):
             if self._now.gone is not None:
                 self._now.gone()
             self._now = None
+        # It holds this connection, and a body may be in either: freed now, and not when Python next
+        # looks for cycles.
+        del self._parser
         self._server.left(self)
 
     def data_received(self, data: bytes) -> None:

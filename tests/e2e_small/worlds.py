@@ -193,10 +193,10 @@ class World:
             start_new_session=True,
         )
 
-    def end(self, process: subprocess.Popen[str]) -> Done:
+    def end(self, process: subprocess.Popen[str], seconds: float = 180) -> Done:
         """Wait for a process; it printed neither a token nor a traceback."""
         try:
-            out, err = process.communicate(timeout=180)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
