@@ -1,10 +1,11 @@
 """Serving: python -m benchmarks.serving load|batching|soak.
 
-`load`: the load generator against nginx, with wrk beside it (needs nginx, wrk and taskset; some two
-minutes). `batching`: `hubkit serve` with dynamic batching against one request at a time behind the
-same server and in process, at 32 clients, on the demo model's real sentences (some three minutes).
-`soak`: 10,000 requests, a third of them bad, on the demo model (some minutes). Run them while
-nothing else runs.
+`load`: the load generator against nginx, with wrk and perf_analyzer beside it, and with that one
+against `hubkit serve` (needs nginx, wrk and taskset, and shows perf_analyzer where there is one;
+some ten minutes). `batching`: `hubkit serve` with dynamic batching against one request at a
+time behind the same server and in process, at 32 clients, on the demo model's real sentences (some
+three minutes). `soak`: 10,000 requests, a third of them bad, on the demo model (some minutes). Run
+them while nothing else runs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,6 +80,18 @@ def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
         finally:
             process.kill()
             process.wait()
+
+
+def load() -> None:
+    """nginx, then `hubkit serve` with dynamic INT8 where perf_analyzer is there to compare with."""
+    from benchmarks import serving_nginx
+
+    serving_nginx.main()
+    if shutil.which("perf_analyzer") is not None:
+        found = demo()
+        folder = found.path(next(one for one in found.variants if one.precision == "int8"))
+        with served(folder) as (_, port):
+            serving_nginx.beside_analyzer(folder.name, port)
 
 
 def batching(window_s: float) -> None:
@@ -192,12 +206,10 @@ def main() -> None:
     parser.add_argument("--window", type=float, default=3.0, help="seconds of a window")
     parser.add_argument("--requests", type=int, default=10_000, help="of the soak")
     given = parser.parse_args()
-    load = " ".join(f"{one:.2f}" for one in os.getloadavg())
-    _say(f"load average before: {load}")
+    average = " ".join(f"{one:.2f}" for one in os.getloadavg())
+    _say(f"load average before: {average}")
     if given.what == "load":
-        from benchmarks import serving_nginx
-
-        serving_nginx.main()
+        load()
     elif given.what == "batching":
         batching(given.window)
     else:

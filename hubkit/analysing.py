@@ -18,7 +18,7 @@ from hubkit.stages.predict import PredictInput, predict
 
 @dataclass(frozen=True)
 class Predicted:
-    """All that scoring takes, and the INT8 variants that could not be run."""
+    """All that scoring takes, and the variants that could not be run."""
 
     given: EvaluateInput
     failed: tuple[Failed, ...]
@@ -27,7 +27,7 @@ class Predicted:
 def predict_all(
     run: Runner, recipe: Recipe, material: Material, variants: Sequence[Variant]
 ) -> Predicted:
-    """What every variant answers; INT8 is to be compared with FP32 of its own format. Raises
+    """What every variant answers; all but FP32 is to be compared with FP32 of its format. Raises
     HubkitError where FP32 itself cannot be run."""
     calls = [
         (

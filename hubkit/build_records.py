@@ -1,4 +1,5 @@
-"""What was done to a base before it was quantized: what lock.json and the card tell of it."""
+"""The base model, and what was done to it before it was quantized: what lock.json and the card tell
+of it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from hubkit.record_base import Record
+from hubkit.record_base import Artifact, Record
 
 
 class Pruned(Record):
@@ -62,6 +63,39 @@ class Projected(Record):
     max_length: int
     seed: int
     explained_variance: float
+
+
+class Embedding(Record):
+    """What a base that is a model of sentence-transformers makes of the states of its tokens.
+    `activation`: of the linear layer after pooling; None: it has no such layer."""
+
+    pooling: Literal["mean", "cls"]
+    dimensions: int
+    activation: str | None = None
+    normalized: bool = False
+
+
+class BaseModelInfo(Record):
+    """The base model as fetched: config.json, tokenizer files and safetensors weights in
+    `artifact`."""
+
+    artifact: Artifact
+    architecture: str  # DistilBertForSequenceClassification
+    model_type: str  # distilbert
+    labels: tuple[str, ...]  # id2label in order
+    num_parameters: int
+    max_positions: int
+    weights_bytes: int
+    description: str | None = None  # config key "hubkit_origin", where hubkit built the model
+    embedding: Embedding | None = None  # None: the mean over its tokens
+
+    @model_serializer(mode="wrap")
+    def _without_no_embedding(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A base without modules of its own is written as before there were such."""
+        value: dict[str, object] = serialize(self)
+        if self.embedding is None:
+            value.pop("embedding", None)
+        return value
 
 
 class BaseBuild(Record):

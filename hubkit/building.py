@@ -93,6 +93,9 @@ def _check(run: Runner, shop: Workshop) -> None:
 
 
 def _check_projection(run: Runner, shop: Workshop, plan: Project) -> None:
+    if shop.fetched.embedding is not None and shop.fetched.embedding.activation is not None:
+        what = "the base has a linear layer of its own after pooling: leave project out"
+        shop.loaded.document.refuse((Fault(("base", "project"), what),))
     width = width_of(run.store.path(shop.fetched.artifact))
     if plan.dimensions > width:
         what = f"{plan.dimensions} numbers, and an embedding of the model has {width}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hubkit.backends.gpu import find_gpu
 from hubkit.formats_measuring import measure_formats
 from hubkit.formats_records import (
     Engine,
     FormatsReport,
+    GpuInfo,
     SearchResult,
     ServingConfig,
     ServingCurve,
@@ -72,6 +74,7 @@ def formats_of(
         encoded=material.evaluation,
         lock=material.lock,
         machine=machine,
+        gpu=_gpu(found.engines),
         variants=compared.variants,
         scores=compared.scores,
         engines=found.engines,
@@ -166,6 +169,15 @@ def _of_url(
         plan=choice.plan,
     )
     return (run.run(serve_url, given),)
+
+
+def _gpu(engines: Sequence[Engine]) -> GpuInfo | None:
+    """The GPU that some of them ran on."""
+    gpu = find_gpu()
+    if gpu is None or not any(one.device == "cuda" and one.missing is None for one in engines):
+        return None
+    memory, capability = gpu.memory_bytes / 2**30, ".".join(map(str, gpu.capability))
+    return GpuInfo(name=gpu.name, memory_gib=round(memory, 1), capability=capability)
 
 
 def _partial(choice: Choice, few_rows: bool) -> tuple[str, ...]:

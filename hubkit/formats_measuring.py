@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from hubkit.backends.engines import engines_of
 from hubkit.backends.gpu import find_gpu
-from hubkit.errors import UsageError
+from hubkit.errors import ModelError, UsageError
 from hubkit.formats_records import (
     BatchCurve,
     Cost,
@@ -47,7 +47,7 @@ class FormatsMeasured:
     """What `measure_formats` gives, as the fields of FormatsReport."""
 
     engines: tuple[Engine, ...]
-    cost: Cost
+    cost: Cost | None
     peaks: Peaks
     rooflines: tuple[Roofline, ...]
     curves: tuple[BatchCurve, ...]
@@ -68,30 +68,42 @@ def measure_formats(
     """Everything but serving, of the engines whose names fit one of `patterns` (none: of all).
 
     The reference is always run for the divergence of the others, and PyTorch FP32 for the noise,
-    chosen or not. An engine that fails is among the failures, and the others go on.
+    chosen or not. An engine that fails is among the failures, and the others go on; so is a graph
+    that cannot be counted, and peaks that cannot be measured. Raises ModelError where FP32 in ONNX
+    does not run: there is nothing to compare with.
     """
     every = engines_of(compared.variants, machine)
     engines = chosen_engines(every, patterns)
     reference = every[0]
+    if reference.variant is None:
+        raise _no_reference(compared)
     found = _Work(run, task, compared, machine)
-    costs = found.cost(reference)
+    costs, uncounted = found.cost(reference)
     divergences, invariances, noise, failed = found.divergences(
         engines, (reference, *(e for e in every if e.name == _SECOND))
     )
     run.close()  # the workers' memory and threads would disturb what is timed
-    most = found.peaks()
+    most, unknown = found.peaks()
     curves, more = found.curves(engines, costs, most)
     return FormatsMeasured(
         engines=engines,
         cost=costs,
         peaks=most,
-        rooflines=rooflines(costs, most),
+        rooflines=rooflines(costs, most) if costs else (),
         curves=curves,
         reference=reference.name,
         noise=noise,
         divergences=divergences,
         invariances=invariances,
-        failures=(*failed, *more),
+        failures=(*uncounted, *failed, *unknown, *more),
+    )
+
+
+def _no_reference(compared: Compared) -> ModelError:
+    """Of a model without FP32 in ONNX that runs."""
+    why = [f"{one.subject}: {one.reason}" for one in compared.failures if "fp32" in one.subject]
+    return ModelError(
+        f"there is no FP32 model in ONNX to compare with ({'; '.join(why) or 'none was scored'})"
     )
 
 
@@ -142,16 +154,19 @@ class _Work:
     def variant(self, engine: Engine) -> Variant:
         return self.compared.variant(engine.variant or "")
 
-    def cost(self, reference: Engine) -> Cost:
+    def cost(self, reference: Engine) -> tuple[Cost | None, tuple[Failed, ...]]:
         given = CostInput(variant=self.variant(reference), input_length=self.length)
-        return self.run.run(cost, given, lane="onnx")
+        found, failed = self.run.try_map(cost, [(given, reference.name, "onnx")])
+        return next(iter(found), None), tuple(failed)
 
-    def peaks(self) -> Peaks:
+    def peaks(self) -> tuple[Peaks, tuple[Failed, ...]]:
         given = PeaksInput(machine=self.machine, threads=self.threads, gpu=self.gpu)
-        return self.run.run(peaks, given)
+        found, failed = self.run.try_map(peaks, [(given, "cpu", "")])
+        nothing = Peaks(machine=self.machine, threads=self.threads, peaks=(), bandwidths=())
+        return next(iter(found), nothing), tuple(failed)
 
     def curves(
-        self, engines: Sequence[Engine], costs: Cost, most: Peaks
+        self, engines: Sequence[Engine], costs: Cost | None, most: Peaks
     ) -> tuple[tuple[BatchCurve, ...], tuple[Failed, ...]]:
         able = {one.name: one for one in engines if one.missing is None and one.served}
         calls = [
@@ -159,7 +174,7 @@ class _Work:
                 BatchCurveInput(
                     engine=engine,
                     variant=self.variant(engine),
-                    input_length=costs.input_length,
+                    input_length=self.length,
                     threads=self.threads,
                     machine=self.machine,
                     gpu=self.gpu if engine.device == "cuda" else None,
@@ -173,9 +188,8 @@ class _Work:
         curves = []
         for one in measured:
             points = [(time.batch_size, time.mean_ms) for time in one.times]
-            curve = curve_of(able[one.engine], points, costs, most, one.threads)
-            if curve is not None:
-                curves.append(curve)
+            engine, length = able[one.engine], one.input_length
+            curves.append(curve_of(engine, points, costs, most, one.threads, length))
         return tuple(curves), tuple(failed)
 
     def divergences(

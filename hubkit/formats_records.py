@@ -141,8 +141,9 @@ class BatchPoint(Record):
     batch_size: int
     mean_ms: float  # of one call
     throughput_per_s: float  # sentences
-    limit_per_s: float  # by the roofline, all parts together
-    share: float  # throughput_per_s / limit_per_s
+    # By the roofline, all parts together; None: the cost or the device's peaks are not known.
+    limit_per_s: float | None = None
+    share: float | None = None  # throughput_per_s / limit_per_s
 
 
 class BatchCurve(Record):
@@ -192,7 +193,8 @@ class NoiseFloor(Record):
     """FP32 against itself: other threads, another provider or runtime. What is below it means
     nothing."""
 
-    what: str  # "1 thread against 2" or "torch against onnxruntime": identifiers, not prose
+    # "1 thread against 2", or names of engines: "torch-cpu-fp32 against onnxruntime-cpu-fp32"
+    what: str
     distance: Distance
 
 
@@ -210,6 +212,14 @@ class Invariance(Record):
 
 
 # --- serving --------------------------------------------------------------------------------------
+
+
+class GpuInfo(Record):
+    """The GPU that engines of the device cuda ran on, as its driver names it."""
+
+    name: str
+    memory_gib: float
+    capability: str  # of computing: 8.0
 
 
 class Window(Record):
@@ -329,16 +339,17 @@ class FormatsReport(Record):
     recipe_digest: Sha
     task: str
     demo: bool = False
-    partial: tuple[str, ...] = ()  # in words, why it is no whole report
+    partial: tuple[str, ...] = ()  # in words, why it is no whole report; pages translate them
     base: BaseModelInfo
     dataset: Dataset
     encoded: Encoded
     lock: Lock
     machine: MachineInfo
+    gpu: GpuInfo | None = None  # None: there is none, or its name was not kept yet
     variants: tuple[Variant, ...]
     scores: tuple[Scores, ...]
     engines: tuple[Engine, ...]
-    cost: Cost
+    cost: Cost | None = None  # None: it could not be counted; `failures` says why (stage cost)
     peaks: Peaks
     rooflines: tuple[Roofline, ...]
     curves: tuple[BatchCurve, ...]

@@ -41,12 +41,15 @@ class EngineSummary(Record):
 
 class FormatsSummary(Record):
     """Cost by part, and each engine's divergence and serving. `missing`: engines that this machine
-    lacks. `where`: how the load came to them."""
+    lacks. `where`: how the load came to them. `flops`: None where the graph could not be counted,
+    which `uncounted` says why; there are no parts then. `gpu`: that engines ran on."""
 
-    input_length: int
-    flops: int
-    counter: str
-    parts: tuple[PartSummary, ...]
+    input_length: int | None = None
+    flops: int | None = None
+    counter: str = ""
+    uncounted: str = ""
+    gpu: str | None = None
+    parts: tuple[PartSummary, ...] = ()
     reference: str
     noise_floor: float | None = None
     where: Literal["in-process", "kserve-v2"] | None = None

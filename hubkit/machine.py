@@ -122,7 +122,7 @@ class Target:
                 " each operator converts to FP32 and back"
             )
         if what == "bfloat16":
-            return "onnxruntime's CPU kernels have no bfloat16 products of their own"
+            return "onnxruntime's CPU kernels take no bfloat16 tensors"
         return None
 
 

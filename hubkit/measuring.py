@@ -125,7 +125,7 @@ def optimize(
     specs: Sequence[VariantSpec],
     rows: CalibrationRows,
 ) -> tuple[tuple[Variant, ...], tuple[Failed, ...]]:
-    """The FP32 baselines and the INT8 variants, and what could not be made."""
+    """The FP32 baselines and the variants in INT8 or FP16, and what could not be made."""
     original = pytorch_baseline(base)
     exporting = run.start(export, [(ExportInput(base=base, task=task), "", "onnx")])
     torch = [spec for spec in specs if isinstance(spec, IncStatic | IncDynamic)]
@@ -154,17 +154,27 @@ def optimize(
 
 
 def refuse_float(made: Sequence[Variant]) -> None:
-    """Raise RecipeError for a variant of which no node is quantized: it would be FP32 under the
-    name of INT8."""
+    """Raise RecipeError for a variant of which no node is quantized: it would be FP32 under
+    another name."""
     for variant in made:
         if variant.nodes_quantized == 0:
-            excluded = ", ".join(variant.nodes_excluded)
-            raise RecipeError(
-                f"{variant.name}: no node is left to quantize: operators_to_quantize"
-                f" {', '.join(variant.operators_to_quantize)}"
-                + (f", node_exclusion {excluded}" if excluded else ""),
-                hint="Name other operators_to_quantize, or fewer node_exclusion patterns.",
-            )
+            raise _all_float(variant)
+
+
+def _all_float(variant: Variant) -> RecipeError:
+    excluded = ", ".join(variant.nodes_excluded)
+    if variant.precision == "fp16":  # its operators are not chosen
+        return RecipeError(
+            f"{variant.name}: no product is left to compute in half precision: node_exclusion"
+            f" {excluded}",
+            hint="Name fewer node_exclusion patterns.",
+        )
+    return RecipeError(
+        f"{variant.name}: no node is left to quantize: operators_to_quantize"
+        f" {', '.join(variant.operators_to_quantize)}"
+        + (f", node_exclusion {excluded}" if excluded else ""),
+        hint="Name other operators_to_quantize, or fewer node_exclusion patterns.",
+    )
 
 
 def _torch_call(
@@ -180,8 +190,8 @@ def _torch_call(
 def score(
     run: Runner, recipe: Recipe, material: Material, variants: Sequence[Variant]
 ) -> tuple[tuple[Scores, ...], tuple[Failed, ...]]:
-    """The metrics of every variant, and of the INT8 ones against FP32 of their own format; and the
-    INT8 variants that could not be run. Raises HubkitError where FP32 itself cannot."""
+    """The metrics of every variant, and of all but FP32 against FP32 of their own format; and those
+    variants that could not be run. Raises HubkitError where FP32 itself cannot."""
     predicted = predict_all(run, recipe, material, variants)
     return run.run(evaluate, predicted.given, lane="onnx").scores, predicted.failed
 
@@ -191,12 +201,12 @@ def refuse_missing_formats(
 ) -> None:
     """Raise ModelError where a format that is to be published was not made: before hours go into
     measuring the rest."""
-    made = {v.format for v in variants if v.precision == "int8"}
+    made = {v.format for v in variants if v.precision != "fp32"}
     missing = [wanted for wanted in recipe.publication.formats if wanted not in made]
     if missing:
         reasons = "; ".join(f"{one.subject}: {one.reason}" for one in failures)
         raise ModelError(
-            f"no INT8 variant could be made in the format {' or '.join(missing)} ({reasons})",
+            f"no variant could be made in the format {' or '.join(missing)} ({reasons})",
             hint=next((one.hint for one in failures if one.hint), "")
             or "Mend what failed, or name other formats under publication.formats.",
         )
@@ -205,10 +215,10 @@ def refuse_missing_formats(
 def take_samples(
     run: Runner, recipe: Recipe, material: Material, variants: Sequence[Variant]
 ) -> dict[str, SampleTable]:
-    """INT8 variant -> the rows that `verify` repeats, with its logits; made up where those of the
+    """Variant -> the rows that `verify` repeats, with its logits; made up where those of the
     dataset may not be shown. Taken of all of them, while their libraries are loaded: which is
     published is known only after the benchmark."""
-    int8 = [v for v in variants if v.precision == "int8"]
+    smaller = [v for v in variants if v.precision != "fp32"]
     calls = [
         (
             SampleInput(
@@ -221,10 +231,10 @@ def take_samples(
             variant.name,
             variant.format,
         )
-        for variant in int8
+        for variant in smaller
     ]
     tables = [run.expect(result) for result in run.map(sample, calls)]
-    return {variant.name: table for variant, table in zip(int8, tables, strict=True)}
+    return {variant.name: table for variant, table in zip(smaller, tables, strict=True)}
 
 
 def merged(tables: Sequence[SampleTable]) -> tuple[Sample, ...]:
@@ -255,7 +265,7 @@ def choose(
     scores: Sequence[Scores],
     timings: Timings | None,
 ) -> Selection:
-    """Which ONNX INT8 variant becomes `model.onnx`, if any."""
+    """Which ONNX variant becomes `model.onnx`, if any: INT8 and FP16 compete."""
     return _choose(run, recipe, "onnx", variants, scores, timings)
 
 
@@ -290,7 +300,7 @@ def _choose(
         select,
         SelectInput(
             baseline=next(s for s in scores if _precision(able, s) == "fp32"),
-            candidates=tuple(s for s in scores if _precision(able, s) == "int8"),
+            candidates=tuple(s for s in scores if _precision(able, s) not in (None, "fp32")),
             timings=timings,
             sizes={v.name: v.size_bytes for v in able.values()},
             gates=recipe.gates,

@@ -81,7 +81,7 @@ def push_input(recipe: Recipe, ready: Bundle, onto: Onto = ONTO_MAIN) -> PushInp
     private = recipe.publication.private if onto.private is None else onto.private
     there = {ref.path for ref in ready.artifact.files}
     formats = tuple(kind for kind in recipe.publication.formats if MODEL_FILES[kind] in there)
-    message = commit_message(recipe.name, formats)
+    message = commit_message(recipe.name, formats, ready.half)
     return push_folder_input(ready.artifact, ready.repo_id, private, message, onto)
 
 

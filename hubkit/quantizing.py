@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hubkit.backends.onnx_float16 import instead_of
 from hubkit.backends.onnx_plan import refusal
 from hubkit.backends.onnx_quantizers import needs_reduced_range
 from hubkit.machine import Target
@@ -149,7 +150,8 @@ def source_of(graphs: Graphs, spec: OnnxSpec, target: Target | None = None) -> V
         return source.model_copy(update={"subject": spec.name})
     reason = refusal(spec, target)
     if reason is not None:
-        return Failed(stage="quantize", subject=spec.name, reason=reason)
+        hint = instead_of(spec.dtype) if isinstance(spec, OnnxFloat16) else ""
+        return Failed(stage="quantize", subject=spec.name, reason=reason, hint=hint)
     return source
 
 

@@ -8,6 +8,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hubkit.analysis_records import Analyses as Analyses
 from hubkit.build_records import BaseBuild as BaseBuild
+from hubkit.build_records import BaseModelInfo as BaseModelInfo
+from hubkit.build_records import Embedding as Embedding
 from hubkit.build_records import Finetuned as Finetuned
 from hubkit.build_records import Projected as Projected
 from hubkit.build_records import Pruned as Pruned
@@ -63,20 +65,6 @@ class Lock(Record):
         return value
 
 
-class BaseModelInfo(Record):
-    """The base model as fetched: config.json, tokenizer files and safetensors weights in
-    `artifact`."""
-
-    artifact: Artifact
-    architecture: str  # DistilBertForSequenceClassification
-    model_type: str  # distilbert
-    labels: tuple[str, ...]  # id2label in order
-    num_parameters: int
-    max_positions: int
-    weights_bytes: int
-    description: str | None = None  # config key "hubkit_origin", where hubkit built the model
-
-
 class Dataset(Record):
     """The rows a recipe uses. `artifact` holds eval.parquet and, where a variant needs calibration,
     calibration.parquet, with one column for each of the recipe's data_keys. eval.parquet has the
@@ -127,7 +115,7 @@ class CalibrationInfo(Record):
 
 
 class Variant(Record):
-    """A model that can be run: an FP32 baseline or an INT8 variant.
+    """A model that can be run: an FP32 baseline, or a variant in INT8 or FP16.
 
     `artifact` is a loadable folder: config.json and tokenizer files beside `model_file`
     (model.onnx, pytorch_model.bin of Neural Compressor, or model.safetensors).
@@ -216,7 +204,7 @@ class Timings(Record):
 
 
 class Candidate(Record):
-    """One INT8 variant before the gate."""
+    """One variant before the gate, in INT8 or FP16."""
 
     variant: str
     passes: bool
@@ -353,7 +341,7 @@ class Report(Record):
         return next((t for t in timings if t.variant == name), None)
 
     def published(self) -> dict[Format, Variant]:
-        """Format -> the INT8 variant that goes into the repository in it."""
+        """Format -> the variant that goes into the repository in it."""
         chosen: dict[Format, Variant] = {
             v.format: v for v in self.variants if v.format == "pytorch" and v.precision == "int8"
         }
@@ -388,7 +376,9 @@ class CardSet(Record):
 
 
 class Bundle(Record):
-    """The files of a publication, ready to be pushed: `artifact` is the repository's root."""
+    """The files of a publication, ready to be pushed: `artifact` is the repository's root. `half`:
+    the formats whose model is in half precision."""
 
     repo_id: str
     artifact: Artifact
+    half: tuple[Format, ...] = ()

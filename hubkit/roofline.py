@@ -121,18 +121,17 @@ def precision_of(engine: Engine, peaks: Peaks) -> Precision:
 def batch_curve(
     engine: Engine,
     measured: Sequence[tuple[int, float]],
-    cost: Cost,
+    cost: Cost | None,
     peaks: Peaks,
     threads: int,
-) -> BatchCurve | None:
-    """What was measured as (batch size, milliseconds a call), beside what the roofline allows; None
-    where that is not known."""
+    input_length: int,
+) -> BatchCurve:
+    """What was measured as (batch size, milliseconds a call), beside what the roofline allows where
+    that is known."""
     precision = precision_of(engine, peaks)
     points = []
     for size, mean_ms in measured:
-        limit = limit_per_s(cost, peaks, precision, engine.device, size)
-        if limit is None:
-            return None
+        limit = limit_per_s(cost, peaks, precision, engine.device, size) if cost else None
         speed = 1e3 * size / mean_ms
         points.append(
             BatchPoint(
@@ -140,12 +139,12 @@ def batch_curve(
                 mean_ms=mean_ms,
                 throughput_per_s=speed,
                 limit_per_s=limit,
-                share=speed / limit,
+                share=speed / limit if limit else None,
             )
         )
     return BatchCurve(
         engine=engine.name,
-        input_length=cost.input_length,
+        input_length=input_length,
         threads=threads,
         points=tuple(points),
         saturates_at=saturates_at(points),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubkit.errors import ModelError, UsageError
-from hubkit.folder import folder_variants, is_model_folder
+from hubkit.folder import folder_variants, is_model_folder, is_repo_id
 from hubkit.formats_records import Engine, RuntimeName
-from hubkit.hub.client import connect
 from hubkit.measuring import measure, optimize
 from hubkit.nearest import did_you_mean
 from hubkit.pipeline import running, session
@@ -18,6 +17,7 @@ from hubkit.quantizing import CalibrationRows
 from hubkit.recipe import OpenVinoStatic
 from hubkit.records import Format, Variant
 from hubkit.runner import Listener, Runner
+from hubkit.serving_hub import fetch
 from hubkit.stages.serving_model import ModelFiles
 
 # Where a model of each engine lies in a folder: as hubkit publishes it, as optimum exports it.
@@ -38,6 +38,7 @@ class Found:
 
     files: ModelFiles
     engine: Engine
+    note: str = ""  # what the user has to know of them
 
 
 def find_model(
@@ -47,20 +48,34 @@ def find_model(
     variant: str | None = None,
     demo: bool = False,
     endpoint: str | None = None,
+    revision: str | None = None,
     listener: Listener | None = None,
 ) -> Found:
     """The model that a target names.
 
     A folder with a model that the engine reads is served as it is, one without is exported; a
-    USER/NAME that is no recipe is fetched from the Hub; of a recipe the variant is served that it
-    publishes, made and measured where that has not been done yet, or the one that is named, which
-    need only be made. Raises HubkitError.
+    USER/NAME that is no recipe is fetched from the Hub, at `revision` (None: main); of a recipe the
+    variant is served that it publishes, made and measured where that has not been done yet, or the
+    one that is named, which need only be made. Raises HubkitError.
     """
+    if not demo and _is_on_hub(target):
+        got = fetch(
+            target,
+            revision or "main",
+            _FILES[runtime],
+            whole=variant is not None,
+            endpoint=endpoint,
+            listener=listener,
+        )
+        found = _of_folder(got.folder, runtime, variant, listener, name=target.split("/")[1])
+        return replace(found, note=got.note)
+    if revision is not None:
+        raise UsageError(
+            f"--revision {revision}: {target} is no repository on the Hub",
+            hint="Leave --revision out, or name a repository as USER/NAME.",
+        )
     if is_model_folder(target):
         return _of_folder(Path(target), runtime, variant, listener)
-    if not demo and target.count("/") == 1 and not Path(target).exists():
-        folder = connect(endpoint, None).snapshot(target, "main")
-        return _of_folder(folder, runtime, variant, listener, name=target.split("/")[1])
     with session(target, demo=demo, endpoint=endpoint, listener=listener) as (run, loaded, origins):
         recipe = loaded.recipe
         if variant is None:
@@ -83,6 +98,12 @@ def find_model(
             raise ModelError(failed[0].reason, hint=failed[0].hint)
         names = (*(spec.name for spec in recipe.variants), "onnx-fp32")
         return _of_variant(run, _named(made, variant, names), runtime, recipe.name)
+
+
+def _is_on_hub(target: str) -> bool:
+    """Whether a target is a USER/NAME, and neither a path that is here nor a recipe's."""
+    recipe = Path(target).suffix in (".yaml", ".yml")
+    return is_repo_id(target) and "/" in target and not recipe and not Path(target).exists()
 
 
 def _of_folder(

@@ -16,6 +16,7 @@ from hubkit.recipe import (
     IncStatic,
     OnnxBlockwise,
     OnnxDynamic,
+    OnnxFloat16,
     OnnxStatic,
     OpenVinoStatic,
     VariantSpec,
@@ -37,17 +38,24 @@ _OPENVINO_SMOOTH = (0.95, 0.6, None)
 
 
 def candidates(
-    tune: Tune, *, reduce_range: bool | None, static: bool, seed: int
+    tune: Tune, *, reduce_range: bool | None, static: bool, seed: int, half: bool = False
 ) -> tuple[VariantSpec, ...]:
     """Specs under names of their content, each once.
 
     `reduce_range`: what the target asks of weights; `static`: whether there are rows to calibrate
-    on, drawn with `seed`.
+    on, drawn with `seed`; `half`: whether the target computes in half precision.
     """
     rows = Calibration(num_samples=tune.num_calibration_samples, seed=seed) if static else None
     makers = {"pytorch": _pytorch, "openvino": _openvino, "onnxruntime": _onnx}
-    found = makers[tune.framework](tune, reduce_range, rows)
+    found = list(makers[tune.framework](tune, reduce_range, rows))
+    if half and may_be_half(tune):
+        found.append(OnnxFloat16(kind="onnx-float16"))
     return tuple({spec.name: spec for spec in map(named, found)}.values())
+
+
+def may_be_half(tune: Tune) -> bool:
+    """Whether half precision is looked for where the target computes in it."""
+    return tune.framework == "onnxruntime" and tune.approach == "auto"
 
 
 def _onnx(tune: Tune, reduce_range: bool | None, rows: Calibration | None) -> Iterator[VariantSpec]:

@@ -1,4 +1,4 @@
-"""From a recipe to the best INT8 that keeps the accuracy: the search of `hubkit tune`.
+"""From a recipe to the best model that keeps the accuracy: the search of `hubkit tune`.
 
 What to do next is decided in tune_strategy.py, by pure functions of what is known; here it is done.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubkit.errors import RecipeError
-from hubkit.machine import machine_info, target_named, this_target
+from hubkit.machine import Target, machine_info, target_named, this_target
 from hubkit.preparing import NO_ORIGINS, Origins, calibrations, prepare
 from hubkit.recipe import Recipe, VariantSpec
 from hubkit.recipe_check import splits_overlap
@@ -19,7 +19,7 @@ from hubkit.recipe_tune import Tune
 from hubkit.records import Scores
 from hubkit.runner import Runner
 from hubkit.stages.propose import ProposeInput, propose
-from hubkit.tune_candidates import candidates, named
+from hubkit.tune_candidates import candidates, may_be_half, named
 from hubkit.tune_judge import confirmation_confidence, judge, settled_tune, value_to_lose
 from hubkit.tune_ranking import History, Problem, nearest, ranking
 from hubkit.tune_records import Confirmation, TuneReport
@@ -212,10 +212,11 @@ def _confirm(bench: Bench, problem: Problem, searched: Found) -> tuple[Confirmat
 
 def _candidates(recipe: Recipe, tune: Tune) -> tuple[VariantSpec, ...]:
     """Where the search begins. Raises RecipeError where that is nowhere."""
-    served = target_named(tune.target) if tune.target else this_target()
+    served = _served(tune)
     static = _may_calibrate(recipe, tune)
     seed = _calibration_seed(recipe)
-    found = candidates(tune, reduce_range=served.reduce_range, static=static, seed=seed)
+    half = served.slow("float16") is None
+    found = candidates(tune, reduce_range=served.reduce_range, static=static, seed=seed, half=half)
     if not found and static:
         raise RecipeError(
             f"{tune.framework} has no {tune.approach} INT8 that is tried",
@@ -228,6 +229,10 @@ def _candidates(recipe: Recipe, tune: Tune) -> tuple[VariantSpec, ...]:
             hint="Name another split under dataset.calibration_split.",
         )
     return found
+
+
+def _served(tune: Tune) -> Target:
+    return target_named(tune.target) if tune.target else this_target()
 
 
 def _calibration_seed(recipe: Recipe) -> int:
@@ -255,6 +260,9 @@ def _notes(recipe: Recipe, tune: Tune) -> Iterator[str]:
             "Static INT8 was not tried: the recipe names no dataset.calibration_split apart from"
             " the rows that are scored."
         )
+    slow = _served(tune).slow("float16") if may_be_half(tune) else None
+    if slow is not None:
+        yield f"Half precision was not tried: {slow}."
     if tune.target and tune.target != this_target().name:
         yield (
             f"The target is {tune.target}: the models are made for it, but were timed and scored"

@@ -155,7 +155,7 @@ def attempt(bench: Bench, history: History, proposals: Sequence[Proposal]) -> tu
 
 
 def make(bench: Bench, specs: Sequence[VariantSpec]) -> list[Variant | Failed]:
-    """The model of each spec, or why there is none; one without an INT8 node is none."""
+    """The model of each spec, or why there is none; one of which nothing is smaller is none."""
     calls: list[tuple[QuantizeInput, str, str]] = []
     at: list[int] = []
     found: dict[int, Variant | Failed] = {}
@@ -195,7 +195,11 @@ def _lane(bench: Bench, spec: VariantSpec, number: int) -> str:
 
 def _refuse_float(result: Variant | Failed) -> Variant | Failed:
     if isinstance(result, Variant) and result.nodes_quantized == 0:
-        return Failed(stage="quantize", subject=result.name, reason="no node of it is INT8")
+        return Failed(
+            stage="quantize",
+            subject=result.name,
+            reason=f"no node of it is {result.precision.upper()}",
+        )
     return result
 
 

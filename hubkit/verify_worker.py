@@ -155,8 +155,8 @@ def compare(
             f" logits of recorded row {worst_row} differ by {worst:.3g} (at most"
             f" {TOLERANCE[format_]:g} is right){changed}",
             hint="The weights, the tokenizer or the library versions are not those of the"
-            " measurement: compare with lock.json, and publish again. INT8 kernels of another CPU"
-            " family may also round otherwise.",
+            " measurement: compare with lock.json, and publish again. Kernels of INT8 and FP16"
+            " on another CPU family may also round otherwise.",
         )
     return worst
 

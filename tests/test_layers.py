@@ -63,6 +63,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         *("preview", "folder", "card_check", "card_diff", "card_preview", "push_diff", "ci"),
+        "serving_hub",
         "serving_target",
         *("mirror", "mirror_copy", "mirror_origin", "mirror_plan", "mirror_side", "mirror_write"),
     ),

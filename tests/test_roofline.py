@@ -141,14 +141,19 @@ def test_the_limit_is_taken_at_the_precision_that_is_computed_in() -> None:
 
 def test_a_curve_shows_its_share_of_the_limit() -> None:
     peaks = _peaks(fp32=100 * GIGA)
-    found = batch_curve(_engine("fp32"), [(1, 32.2), (2, 40.0)], COST, peaks, 1)
-    assert found is not None
+    found = batch_curve(_engine("fp32"), [(1, 32.2), (2, 40.0)], COST, peaks, 1, 16)
     assert found.input_length == 16
     assert found.points[0].share == pytest.approx((16.1 + 0.01) / 32.2)
     assert found.points[1].throughput_per_s == 50
     assert found.saturates_at == 2
     cuda = _engine("fp32").model_copy(update={"device": "cuda"})
-    assert batch_curve(cuda, [(1, 1.0)], COST, peaks, 1) is None  # nothing is known of it
+    for unknown in (
+        batch_curve(cuda, [(1, 1.0)], COST, peaks, 1, 16),  # no peaks of it
+        batch_curve(_engine("fp32"), [(1, 1.0)], None, peaks, 1, 16),  # what it costs is not known
+    ):
+        assert [(one.limit_per_s, one.share) for one in unknown.points] == [(None, None)]
+        assert unknown.points[0].throughput_per_s == 1000
+        assert unknown.saturates_at == 1
 
 
 def test_a_curve_is_flat_where_it_is_within_five_percent_of_the_best() -> None:

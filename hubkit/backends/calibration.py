@@ -20,8 +20,9 @@ def calibration_batches(
 ) -> list[Arrays]:
     """The first `num_samples` rows of an encoded.npz in stored order, `batch_size` at a time.
 
-    Each batch is int64[rows, longest row] of input_ids, attention_mask and, where stored,
-    token_type_ids. There are fewer rows where the file has fewer; DataError when it has none.
+    Each batch is int64[rows, longest row] of input_ids, attention_mask and token_type_ids, zeros
+    where none are stored: a model may take them though its tokenizer makes none. There are fewer
+    rows where the file has fewer; DataError when it has none.
     """
     import numpy as np
 
@@ -46,10 +47,10 @@ def _batch(stored: Mapping[str, NDArray[np.int64]], rows: range, pad_token_id: i
     lengths = [int(offsets[row + 1] - offsets[row]) for row in rows]
     shape = (len(rows), max(lengths))
     padding = {"input_ids": pad_token_id, "token_type_ids": 0}
-    batch = {name: np.full(shape, pad) for name, pad in padding.items() if name in stored}
+    batch = {name: np.full(shape, pad, dtype=np.int64) for name, pad in padding.items()}
     batch["attention_mask"] = np.zeros(shape, dtype=np.int64)
     for at, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        for name in batch.keys() & padding.keys():
+        for name in stored.keys() & padding.keys():
             batch[name][at, :length] = stored[name][offsets[row] : offsets[row + 1]]
         batch["attention_mask"][at, :length] = 1
     return batch

@@ -65,7 +65,7 @@ def _onnx_on_cpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
         provider=CPU_PROVIDER,
         format="onnx",
     )
-    yield _of(common, _fp32(variants, "onnx"), "an FP32 model in ONNX")
+    yield _of(common, _fp32(variants, "onnx"), "FP32, ONNX")
     smaller = [v for v in variants if v.format == "onnx" and v.precision != "fp32"]
     for variant in smaller:
         slow = here.target.slow("float16") if variant.precision == "fp16" else None
@@ -77,7 +77,7 @@ def _onnx_on_cpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
                 **_unless_slow(slow),
             }
         )
-    for precision, words in (("fp16", "an FP16 variant in ONNX"), ("int8", "an INT8 one in ONNX")):
+    for precision, words in (("fp16", "FP16, ONNX"), ("int8", "INT8, ONNX")):
         if not any(v.precision == precision for v in smaller):
             update = {"name": f"onnxruntime-cpu-{precision}", "precision": precision}
             yield _of(common.model_copy(update=update), None, words)
@@ -88,7 +88,7 @@ def _torch_on_cpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
     eager = Engine(
         name="torch-cpu-fp32", runtime="torch", device="cpu", precision="fp32", format="pytorch"
     )
-    words = "an FP32 model in PyTorch"
+    words = "FP32, PyTorch"
     yield _of(eager, fp32, words)
     half = {"name": "torch-cpu-bf16", "precision": "bf16", **_unless_slow(here.slow_bfloat16())}
     yield _of(eager.model_copy(update=half), fp32, words)
@@ -105,7 +105,7 @@ def _torch_on_cpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
         yield eager.model_copy(update=update)
     if not quantized:
         int8 = eager.model_copy(update={"name": "torch-cpu-int8", "precision": "int8"})
-        yield _of(int8, None, "an INT8 variant of Neural Compressor in PyTorch", of_inc())
+        yield _of(int8, None, "INT8, PyTorch (Neural Compressor)", of_inc())
 
 
 def _openvino(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
@@ -118,7 +118,7 @@ def _openvino(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
         precision="fp32",
         format=fp32.format if fp32 else "openvino",
     )
-    missing, words = of_openvino(), "an FP32 model in OpenVINO's IR or ONNX"
+    missing, words = of_openvino(), "FP32, OpenVINO IR / ONNX"
     for precision in ("fp32", "bf16", "fp16"):
         why = missing or here.openvino_lacks(precision)
         slow = here.slow_bfloat16() if precision == "bf16" else None
@@ -138,7 +138,7 @@ def _openvino(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
     if not quantized:
         update = {"name": "openvino-cpu-int8", "precision": "int8", "format": "openvino"}
         int8 = common.model_copy(update=update)
-        yield _of(int8, None, "an INT8 variant in OpenVINO's IR", missing)
+        yield _of(int8, None, "INT8, OpenVINO IR", missing)
     best = common.model_copy(update={"name": "openvino-cpu-best", "precision": "best"})
     yield _of(best, fp32, words, missing)
 
@@ -148,14 +148,14 @@ def _onnx_on_gpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
     half = next((v for v in variants if v.format == "onnx" and v.precision == "fp16"), None)
     # TensorRT takes QuantizeLinear and DequantizeLinear with fixed ranges, which are a static one's
     fixed = next((v for v in variants if v.format == "onnx" and v.approach == "static"), None)
-    typed = (half, "an FP16 variant in ONNX") if here.typed_by_graph else (fp32, "an FP32 model")
+    typed = (half, "FP16, ONNX") if here.typed_by_graph else (fp32, "FP32, ONNX")
     rows: tuple[tuple[str, str, str, Variant | None, str], ...] = (
-        (CUDA_PROVIDER, "onnxruntime-cuda", "fp32", fp32, "an FP32 model in ONNX"),
-        (CUDA_PROVIDER, "onnxruntime-cuda", "fp16", half, "an FP16 variant in ONNX"),
-        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "fp32", fp32, "an FP32 model in ONNX"),
+        (CUDA_PROVIDER, "onnxruntime-cuda", "fp32", fp32, "FP32, ONNX"),
+        (CUDA_PROVIDER, "onnxruntime-cuda", "fp16", half, "FP16, ONNX"),
+        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "fp32", fp32, "FP32, ONNX"),
         (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "fp16", *typed),
-        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "int8", fixed, "a static INT8 one in ONNX"),
-        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "best", fp32, "an FP32 model in ONNX"),
+        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "int8", fixed, "INT8 static, ONNX"),
+        (TENSORRT_PROVIDER, "onnxruntime-tensorrt", "best", fp32, "FP32, ONNX"),
     )
     for provider, prefix, precision, variant, words in rows:
         engine = Engine.model_validate(
@@ -187,7 +187,7 @@ def _torch_on_gpu(variants: Sequence[Variant], here: Here) -> Iterator[Engine]:
                     "format": "pytorch",
                 }
             )
-            yield _of(engine, fp32, "an FP32 model in PyTorch", missing)
+            yield _of(engine, fp32, "FP32, PyTorch", missing)
 
 
 def _of(

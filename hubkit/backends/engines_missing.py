@@ -70,10 +70,10 @@ class Here:
         return None
 
 
-def no_variant(words: str) -> Missing:
-    """Of an engine whose model was not made."""
+def no_variant(what: str) -> Missing:
+    """Of an engine whose model was not made. `what`: the precision and the format."""
     return Missing(
-        reason=f"It runs {words}, and there is none.",
+        reason=f"It runs a model that is not there: {what}.",
         cure="The failures of this report say why, or the recipe lacks such a variant.",
     )
 

@@ -1,29 +1,22 @@
 """What one call of an ONNX graph computes and moves, counted by onnx-tool.
 
 onnx-tool gives the shape of every tensor and the multiply-accumulates of every product, for inputs
-of one shape. Bytes, and the operations that are no products, are counted here by the rules of
-`hubkit.formats_records.PartCost`.
+of one shape; where it cannot, they are seen in a run of onnxruntime. Bytes, and the operations that
+are no products, are counted here by the rules of `hubkit.formats_records.PartCost`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
 
-from hubkit.backends.onnxruntime import load_errors
+from hubkit.backends.onnx_followed import Node, Tensor, profiled
 from hubkit.backends.quiet import quiet
-from hubkit.deps import require
-from hubkit.errors import ModelError
 from hubkit.formats_records import PartCost, PartName
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 PARTS: tuple[PartName, ...] = ("embeddings", "backbone", "head")
 _FLOAT_BYTES = 4
@@ -47,24 +40,6 @@ _HEAD = re.compile(
 _LAYER = re.compile(r"(encoder|transformer|layers?(\.\d+)?|albert_layer_groups\.\d+|h\.\d+)$")
 
 
-class _Tensor(Protocol):
-    """The part of onnx-tool's Tensor that is used here."""
-
-    dtype: type
-
-    def get_shape(self) -> Sequence[int]: ...
-
-
-class _Node(Protocol):
-    """The part of onnx-tool's Node that is used here."""
-
-    name: str
-    op_type: str
-    input: Sequence[str]
-    output: Sequence[str]
-    macs: Sequence[float]
-
-
 @dataclass
 class _Part:
     macs: int = 0
@@ -76,14 +51,15 @@ class _Part:
     products: Counter[str] = field(default_factory=Counter)
 
 
-def count_graph(path: Path, input_length: int) -> tuple[PartCost, ...]:
-    """The cost of embeddings, backbone and head for one sentence of `input_length` tokens.
+def count_graph(path: Path, input_length: int) -> tuple[tuple[PartCost, ...], str]:
+    """The cost of embeddings, backbone and head for one sentence of `input_length` tokens, and what
+    counted it, with its version.
 
     A part that the graph lacks has zeros. Raises ModelError where the graph has an operator that
-    onnx-tool cannot count, MissingDependencyError without onnx-tool.
+    cannot be counted, MissingDependencyError without onnx-tool.
     """
     with quiet():
-        nodes, tensors, initializers = _profiled(path, input_length)
+        (nodes, tensors, initializers), counter = profiled(path, input_length)
     parts = {name: _Part() for name in PARTS}
     constants = _constants(nodes, initializers)
     names = parts_of(nodes)
@@ -92,83 +68,10 @@ def count_graph(path: Path, input_length: int) -> tuple[PartCost, ...]:
     for name in PARTS:
         own = [node for node, part in zip(nodes, names, strict=True) if part == name]
         parts[name].activation_bytes += _crossing(own, nodes, tensors, constants)
-    return tuple(_record(name, parts) for name in PARTS)
+    return tuple(_record(name, parts) for name in PARTS), counter
 
 
-def counter_name() -> str:
-    """onnx-tool with its version."""
-    from hubkit.lock import version_of
-
-    return f"onnx-tool {version_of('onnx-tool')}"
-
-
-def _profiled(
-    path: Path, input_length: int
-) -> tuple[list[_Node], dict[str, _Tensor], frozenset[str]]:
-    tool = require("onnx_tool", extra="formats")
-    # What it raises for a graph that it cannot follow is of any kind.
-    errors: tuple[type[Exception], ...] = (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        *load_errors(),
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        for file in (path, None):
-            try:
-                graph = tool.Model(str(file or _folded(path, input_length, Path(scratch)))).graph
-                graph.shape_infer(_inputs(graph.input, input_length))
-                graph.profile()
-                break
-            except errors as error:
-                # Control flow that hangs on shapes is gone once they are fixed.
-                if file is None:
-                    raise ModelError(
-                        f"onnx-tool cannot count {path.name}: {str(error) or type(error).__name__}"
-                    ) from error
-    nodes = [cast("_Node", node) for node in graph.nodemap.values()]
-    return nodes, dict(graph.tensormap), frozenset(graph.initials)
-
-
-def _inputs(names: Iterable[str], length: int) -> dict[str, object]:
-    import numpy as np
-
-    return {
-        name: (np.zeros if name == "token_type_ids" else np.ones)((1, length), np.int64)
-        for name in names
-    }
-
-
-def _folded(path: Path, length: int, scratch: Path) -> Path:
-    """The graph for inputs of one shape, by onnxruntime's basic optimizations."""
-    import onnx
-    import onnxruntime
-
-    graph = onnx.load(str(path))
-    _fix_shapes(graph, length)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(scratch / "folded.onnx")
-    onnx.save(graph, str(scratch / "fixed.onnx"))
-    onnxruntime.InferenceSession(
-        str(scratch / "fixed.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    return scratch / "folded.onnx"
-
-
-def _fix_shapes(graph: ModelProto, length: int) -> None:
-    weights = {one.name for one in graph.graph.initializer}
-    for one in graph.graph.input:
-        if one.name not in weights:
-            for dim, size in zip(one.type.tensor_type.shape.dim, (1, length), strict=False):
-                dim.dim_value = size
-
-
-def parts_of(nodes: Sequence[_Node]) -> list[PartName]:
+def parts_of(nodes: Sequence[Node]) -> list[PartName]:
     """The part of each node, by the names of the modules that it was exported from.
 
     A node without such a name is of the head where it comes after the last layer of the encoder,
@@ -191,7 +94,7 @@ def _named(path: Sequence[str]) -> PartName | None:
     return "embeddings" if any(_EMBEDDINGS.match(one) for one in modules) else None
 
 
-def _constants(nodes: Sequence[_Node], initializers: frozenset[str]) -> set[str]:
+def _constants(nodes: Sequence[Node], initializers: frozenset[str]) -> set[str]:
     """Tensors that do not depend on the inputs."""
     known = set(initializers)
     for node in nodes:
@@ -202,8 +105,8 @@ def _constants(nodes: Sequence[_Node], initializers: frozenset[str]) -> set[str]
 
 def _count(
     part: _Part,
-    node: _Node,
-    tensors: dict[str, _Tensor],
+    node: Node,
+    tensors: dict[str, Tensor],
     constants: set[str],
 ) -> None:
     part.nodes += node.op_type != "Constant"
@@ -233,9 +136,9 @@ def _count(
 
 
 def _crossing(
-    own: Sequence[_Node],
-    nodes: Sequence[_Node],
-    tensors: dict[str, _Tensor],
+    own: Sequence[Node],
+    nodes: Sequence[Node],
+    tensors: dict[str, Tensor],
     constants: set[str],
 ) -> int:
     """Bytes of the floats that a part takes from others or gives to them, but those that a product
@@ -268,15 +171,15 @@ def _crossing(
     )
 
 
-def _size(tensor: _Tensor) -> int:
+def _size(tensor: Tensor) -> int:
     return math.prod(int(one) for one in tensor.get_shape())
 
 
-def _is_float(tensor: _Tensor) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     return "float" in str(tensor.dtype)
 
 
-def _bytes(tensors: dict[str, _Tensor], names: Iterable[str]) -> int:
+def _bytes(tensors: dict[str, Tensor], names: Iterable[str]) -> int:
     import numpy as np
 
     return sum(_size(tensors[name]) * np.dtype(tensors[name].dtype).itemsize for name in names)

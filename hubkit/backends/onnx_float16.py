@@ -1,6 +1,8 @@
 """The kind onnx-float16: half precision, for processors that compute with it.
 
-`hubkit.backends.onnx_plan.refusal` says where it would be slower; there it is not made.
+`hubkit.backends.onnx_plan.refusal` says where it would be slower by the processor's instructions;
+there it is not made. Elsewhere the benchmark decides: releases of onnxruntime without products in
+float16 for Arm (pull request 29709, July 2026), or that keep them off, convert to FP32 and back.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hubkit.backends import onnx_files
 from hubkit.backends.base import Quantized
@@ -24,6 +26,17 @@ MODEL_FILE = "model.onnx"
 _PRODUCTS = {"MatMul", "Gemm"}
 
 
+def instead_of(dtype: Literal["float16", "bfloat16"]) -> str:
+    """What to do where a variant of that type is refused."""
+    if dtype == "bfloat16":
+        return (
+            "Take dtype: float16 on an Arm processor, or an INT8 variant. Arm processors with bf16"
+            " multiply an FP32 model in bfloat16 by themselves, with the session option"
+            " mlas.enable_gemm_fastmath_arm64_bfloat16 of onnxruntime set to 1."
+        )
+    return "Run the recipe on an Arm processor, or take an INT8 variant."
+
+
 class HalfPrecision:
     """Weights and activations in float16; inputs and outputs stay as they are."""
 
@@ -37,8 +50,7 @@ class HalfPrecision:
 
         if spec.dtype == "bfloat16":
             raise ModelError(
-                "onnxruntime's CPU kernels have no bfloat16 products",
-                hint="Take dtype: float16 on an Arm processor, or an INT8 variant.",
+                "onnxruntime's CPU kernels take no bfloat16 tensors", hint=instead_of(spec.dtype)
             )
         graph = read_graph(model / MODEL_FILE)
         matched = {pattern: match_nodes(graph, pattern) for pattern in spec.node_exclusion}

@@ -1,4 +1,5 @@
-"""A projection in an ONNX graph: pooling over the tokens, then one Gemm, once a text.
+"""A projection in an ONNX graph: pooling over the tokens, then one Gemm and what follows it, once a
+text.
 
 Its nodes are named /hubkit_projection/…, by which costs are told apart and quantizers let it alone:
 it is 96 by 768 numbers where the Transformer has 65 million, and rounding them would save nothing.
@@ -6,6 +7,8 @@ it is 96 by 768 numbers where the Transformer has 65 million, and rounding them 
     mean: Unsqueeze(attention_mask) -> Cast -> Mul with last_hidden_state -> ReduceSum -> Div by
           ReduceSum of the mask, at least 1 (Clip) -> Gemm
     cls:  Gather of the first token -> Gemm
+    then, where the model has them: Tanh, Relu, Sigmoid or what GELU is made of (Erf), and the
+    vector divided by its length
 
 A padded token is multiplied by 0, so that padding changes nothing. The mean is a product and a sum,
 not a MatMul, which quantizers would take for one of the attention.
@@ -18,13 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit.backends import onnx_files
-from hubkit.backends.projection import EMBEDDING, Projection
+from hubkit.backends.projection import EMBEDDING, LEAST_LENGTH, Projection
 from hubkit.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
+
+    from hubkit.backends.projection import Activation, Matrix
 
 # No exporter gives such a name: a model may have a module called head, as ModernBERT has.
 PREFIX = "/hubkit_projection/"
@@ -64,14 +69,13 @@ def write_head(model: ModelProto, projection: Projection) -> None:
             hint="Leave base.project out, or name a base of another architecture.",
         )
     head = _Head(max(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")))
-    pooled = head.mean() if projection.pooling == "mean" else head.first()
-    weight = head.constant("weight", projection.weight)
-    bias = head.constant("bias", projection.bias)
-    head.nodes.append(
-        helper.make_node(
-            "Gemm", [pooled, weight, bias], [EMBEDDING], name=f"{PREFIX}Gemm", transB=1
-        )
-    )
+    vector = head.mean() if projection.pooling == "mean" else head.first()
+    if projection.weight is not None and projection.bias is not None:
+        vector = head.linear(vector, projection.weight, projection.bias)
+        vector = head.activated(vector, projection.activation)
+    if projection.normalized:
+        vector = head.normalized(vector)
+    head.nodes[-1].output[0] = EMBEDDING
     graph.node.extend(head.nodes)
     for name, array in head.constants.items():
         graph.initializer.append(numpy_helper.from_array(array, name))
@@ -117,6 +121,38 @@ class _Head:
 
         at = self.constant("first_token", np.asarray(0, dtype=np.int64))
         return self._node("Gather", "Gather", [_STATES, at], axis=1)
+
+    def linear(self, vector: str, weight: Matrix, bias: Matrix) -> str:
+        given = [vector, self.constant("weight", weight), self.constant("bias", bias)]
+        return self._node("Gemm", "Gemm", given, transB=1)
+
+    def activated(self, vector: str, activation: Activation) -> str:
+        """The activation as torch has it by default: GELU by the error function."""
+        import numpy as np
+
+        if activation == "Identity":
+            return vector
+        if activation != "GELU":
+            name = {"Tanh": "Tanh", "ReLU": "Relu", "Sigmoid": "Sigmoid"}[activation]
+            return self._node(name, name, [vector])
+        root = self.constant("root_of_half", np.asarray(0.5**0.5, dtype=np.float32))
+        one = self.constant("one", np.asarray(1, dtype=np.float32))
+        half = self.constant("half", np.asarray(0.5, dtype=np.float32))
+        inside = self._node("Mul", "GELU_Mul", [vector, root])
+        error = self._node("Add", "GELU_Add", [self._node("Erf", "GELU_Erf", [inside]), one])
+        twice = self._node("Mul", "GELU_Mul_1", [vector, error])
+        return self._node("Mul", "GELU_Mul_2", [twice, half])
+
+    def normalized(self, vector: str) -> str:
+        """The vector of length 1."""
+        import numpy as np
+
+        square = self._node("Mul", "Normalize_Mul", [vector, vector])
+        total = self._over("ReduceSum", "Normalize_ReduceSum", square, -1, keepdims=1)
+        length = self._node("Sqrt", "Normalize_Sqrt", [total])
+        least = self.constant("least_length", np.asarray(LEAST_LENGTH, dtype=np.float32))
+        clipped = self._node("Clip", "Normalize_Clip", [length, least])
+        return self._node("Div", "Normalize_Div", [vector, clipped])
 
     def _over(self, op: str, name: str, given: str, axis: int, **options: int) -> str:
         """An operator over one axis, which opsets write in two ways."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubkit.backends.projection import EMBEDDING, Projection, projection_of
+from hubkit.backends.projection import EMBEDDING, LEAST_LENGTH, Projection, projection_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,13 @@ def _around(model: Module, projection: Projection) -> Module:
         def __init__(self) -> None:
             super().__init__()
             self.transformer_below = model
-            self.linear = nn.Linear(projection.width, projection.dimensions)
-            with torch.no_grad():
-                self.linear.weight.copy_(torch.from_numpy(projection.weight))
-                self.linear.bias.copy_(torch.from_numpy(projection.bias))
+            self.linear: Module | None = None
+            if projection.weight is not None:
+                self.linear = nn.Linear(projection.width, projection.dimensions)
+                with torch.no_grad():
+                    self.linear.weight.copy_(torch.from_numpy(projection.weight))
+                    self.linear.bias.copy_(torch.from_numpy(projection.bias))
+            self.activation = getattr(nn, projection.activation)()
 
         def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
             # A traced model gives a plain dict, others a ModelOutput, which is a mapping too.
@@ -46,7 +49,11 @@ def _around(model: Module, projection: Projection) -> Module:
             else:
                 mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
                 pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-            found[EMBEDDING] = self.linear(pooled)
+            if self.linear is not None:
+                pooled = self.activation(self.linear(pooled))
+            if projection.normalized:
+                pooled = nn.functional.normalize(pooled, dim=-1, eps=LEAST_LENGTH)
+            found[EMBEDDING] = pooled
             return found
 
     return Embedder().eval()

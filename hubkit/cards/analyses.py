@@ -17,7 +17,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class SliceChange:
-    """A published INT8 model against its FP32 baseline on a slice; `metric`, `loss` and what goes
+    """A published model against its FP32 baseline on a slice; `metric`, `loss` and what goes
     with them are of `SliceLine.metric`.
 
     `p`: of "as many became right as became wrong"; `p_holm`: the same, corrected for the slices
@@ -29,7 +29,7 @@ class SliceChange:
     baseline: Entry
     metric: Metric
     baseline_metric: Metric
-    loss: float  # baseline - INT8
+    loss: float  # baseline - published
     loss_interval: Interval
     flips: int
     now_right: int

@@ -17,10 +17,10 @@ from hubkit.cards.analysis_tables import (
     slice_tables,
 )
 from hubkit.cards.command import Again, again
-from hubkit.cards.embedding_snippets import pooling_of, sentence_transformers_example
+from hubkit.cards.embedding_snippets import embedding_of, sentence_transformers_example
 from hubkit.cards.entry import Entry, entry_of
 from hubkit.cards.figures import Figure, figures_of
-from hubkit.cards.layout import card_path, published_variants
+from hubkit.cards.layout import card_path, precisions_of, published_variants
 from hubkit.cards.numbers import NOT_MEASURED, Numbers
 from hubkit.cards.tables import (
     CandidateLine,
@@ -38,7 +38,7 @@ from hubkit.cards.translation import said
 from hubkit.i18n import SOURCE, Language, language
 from hubkit.recipe import CardData, Recipe
 from hubkit.recipe_notes import Translation
-from hubkit.records import Format, Interval, Lock, Report, Selection
+from hubkit.records import Embedding, Format, Interval, Lock, Report, Selection
 
 # As in the gate itself: a loss of just what is allowed is allowed.
 _ROUNDING = 1e-12
@@ -112,6 +112,8 @@ class CardContext:
     notes: Markup  # the author's Markdown, as it is
     bibtex: str | None
     formats: tuple[Format, ...]  # that are published
+    precision: str  # of what is published: "INT8", "FP16", "INT8/FP16"
+    precision_of: dict[str, str]  # published format -> "INT8" or "FP16"
     published: tuple[Entry, ...]
     baselines: tuple[Entry, ...]
     reference: Entry | None  # the FP32 model that has a column in the table of scores
@@ -141,6 +143,7 @@ class CardContext:
     own_hub: bool  # the repository is not on the public Hub
     origin: str | None  # what the base model really is, where hubkit built it
     analyses: AnalysesView | None
+    embedder: Embedding | None  # what makes the vector of a text; None: the mean over its tokens
     slice_tables: tuple[SliceTable, ...]
     bins: Bins | None  # how far the probabilities can be believed
     energy: tuple[Line, ...]  # joules for 1,000 sequences, a cell for each of `timed`
@@ -185,17 +188,17 @@ def _own_hub(lock: Lock) -> bool:
 def _snippets(
     entries: tuple[Entry, ...], recipe: Recipe, lock: Lock, report: Report, repo_id: str
 ) -> tuple[Snippet, ...]:
-    pair, pooling = "secondary" in recipe.dataset.data_keys, pooling_of(lock)
+    pair, made_of = "secondary" in recipe.dataset.data_keys, embedding_of(lock, report.base)
     made = []
     for entry in entries:
         kind: Format = entry.variant.format
-        load = snippets.loading(kind, repo_id, recipe.task, pooling)
+        load = snippets.loading(kind, repo_id, recipe.task, made_of)
         install = snippets.installing(kind, lock.tools)
-        program = snippets.prediction(recipe.task, pair=pair, kind=kind, pooling=pooling)
+        program = snippets.prediction(recipe.task, pair=pair, kind=kind, made=made_of)
         example = f"{load}\n{program}"
         made.append(Snippet(kind, entry.label, install, example))
     onnx = next((one for one in made if one.kind == "onnx"), None)
-    if onnx is not None and pooling:
+    if onnx is not None and made_of:
         # A pipeline would give the tokens' vectors, before the projection.
         if not pair:
             install = snippets.installing_sentence_transformers(lock.tools)
@@ -206,7 +209,7 @@ def _snippets(
         made.append(Snippet("pipeline", onnx.label, onnx.install, piped))
     if onnx is not None and javascript.transformersjs_fits(recipe, report):
         program = javascript.javascript_example(
-            recipe.task, repo_id, pair=pair, own_hub=_own_hub(lock), projected=pooling is not None
+            recipe.task, repo_id, pair=pair, own_hub=_own_hub(lock), projected=made_of is not None
         )
         install = javascript.javascript_install()
         made.append(Snippet("javascript", onnx.label, install, program, "javascript"))
@@ -297,6 +300,7 @@ def build_context(
     numbers = Numbers(code, spoken.gettext(NOT_MEASURED))
     words = said(recipe.card, notes, translation, code)
     chosen = published_variants(recipe, report)
+    precision = precisions_of(chosen.values())
     published = tuple(entry_of(variant, recipe, report) for variant in chosen.values())
     fp32 = [v for v in report.variants if v.precision == "fp32"]
     # ONNX first: it is the baseline that the gate and most readers compare with.
@@ -310,7 +314,8 @@ def build_context(
     timed = tuple(entry for entry in (*published, *baselines) if entry.timing)
     slow = tuple(entry for entry in timed if entry in baselines)
     view = analyses_view(recipe, report)
-    fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task, pooling_of(lock))
+    embedder = embedding_of(lock, report.base)
+    fp32_onnx = snippets.loading_fp32_onnx(repo_id, recipe.task, embedder)
     return CardContext(
         recipe=recipe,
         lock=lock,
@@ -321,10 +326,12 @@ def build_context(
         siblings=siblings_of(languages or (code,)),
         card=words.card,
         untranslated=words.untranslated,
-        title=words.card.details.title or f"INT8 {lock.base.id.rsplit('/', 1)[-1]}",
+        title=words.card.details.title or f"{precision} {lock.base.id.rsplit('/', 1)[-1]}".strip(),
         notes=Markup(words.notes.strip()),
         bibtex=recipe.card.bibtex,
         formats=tuple(chosen),
+        precision=precision,
+        precision_of={kind: variant.precision.upper() for kind, variant in chosen.items()},
         published=published,
         baselines=baselines,
         reference=reference,
@@ -354,6 +361,7 @@ def build_context(
         own_hub=_own_hub(lock),
         origin=lock.base.origin or report.base.description,
         analyses=view,
+        embedder=embedder,
         slice_tables=slice_tables(view, published),
         bins=bin_table(view, numbers),
         energy=energy_lines(timed, numbers),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hubkit.cards.escape import literal
-from hubkit.records import Format, Lock
+from hubkit.records import BaseModelInfo, Embedding, Format, Lock
 
 # What programs are run on.
 SENTENCES = ("A film that stays with you.", "It is worth seeing twice.")
-# How a model with a projection pools; None: it has none.
-Pooling = Literal["mean", "cls"] | None
 # The classes that give its embedding; INCModel gives what it is made of.
 PROJECTED: dict[Format, str] = {
     "pytorch": "INCModel",
@@ -19,25 +15,22 @@ PROJECTED: dict[Format, str] = {
 }
 
 
-def pooling_of(lock: Lock) -> Pooling:
-    """How a publication's model pools; None where it has no projection."""
+def embedding_of(lock: Lock, base: BaseModelInfo) -> Embedding | None:
+    """What a publication's model makes of its tokens, whether hubkit made that or it came with the
+    base; None where it has no projection."""
     found = lock.built.projected if lock.built else None
-    return found.pooling if found else None
+    if found is None:
+        return base.embedding
+    return Embedding(
+        pooling=found.pooling, dimensions=found.dimensions, activation="Identity", normalized=False
+    )
 
 
-def embeddings(kind: Format, pooling: Pooling, *, pair: bool) -> str:
+def embeddings(kind: Format, made: Embedding, *, pair: bool) -> str:
     """The embedding that the graph gives; of PyTorch, what the files of sentence-transformers make
     of the tokens."""
     if kind == "pytorch":
-        pooled = "mean(0)" if pooling == "mean" else "select(0, 0)"
-        head = (
-            "from transformers.utils import cached_file\n"
-            "from safetensors.torch import load_file\n"
-            'dense = load_file(cached_file(repo_id, "2_Dense/model.safetensors"))\n'
-            "def embed(inputs):\n"
-            f'    pooled = model(**inputs)["last_hidden_state"][0].{pooled}.detach()\n'
-            '    return dense["linear.weight"] @ pooled + dense["linear.bias"]\n'
-        )
+        head = _by_hand(made)
     else:
         head = 'def embed(inputs):\n    return model(**inputs)["sentence_embedding"][0]\n'
     if pair:
@@ -51,6 +44,31 @@ def embeddings(kind: Format, pooling: Pooling, *, pair: bool) -> str:
         f"texts = [{_texts()}]\n"
         'one, other = (embed(tokenizer(text, return_tensors="pt")) for text in texts)\n'
         "print(float(one @ other / (one.norm() * other.norm())))\n"
+    )
+
+
+def _by_hand(made: Embedding) -> str:
+    """What `made` says, of the states of the tokens."""
+    pooled = "mean(0)" if made.pooling == "mean" else "select(0, 0)"
+    vector, loaded = "pooled", ""
+    if made.activation is not None:
+        loaded = (
+            "from transformers.utils import cached_file\n"
+            "from safetensors.torch import load_file\n"
+            'dense = load_file(cached_file(repo_id, "2_Dense/model.safetensors"))\n'
+        )
+        vector = 'dense["linear.weight"] @ pooled + dense["linear.bias"]'
+    activated = made.activation not in (None, "Identity")
+    steps = [f"torch.nn.{made.activation}()(vector)"] if activated else []
+    steps += ["torch.nn.functional.normalize(vector, dim=0)"] if made.normalized else []
+    *before, last = (vector, *steps)
+    return (
+        ("import torch\n" if steps else "")
+        + loaded
+        + "def embed(inputs):\n"
+        + f'    pooled = model(**inputs)["last_hidden_state"][0].{pooled}.detach()\n'
+        + "".join(f"    vector = {step}\n" for step in before)
+        + f"    return {last}\n"
     )
 
 

@@ -24,8 +24,13 @@ def drawable_names(names: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
+def drawable(text: str) -> bool:
+    """Whether the figures' font has every letter of a text, and sets it without shaping."""
+    return all(_is_drawable(letter) for letter in text)
+
+
 def _label(name: str, number: int, *, alone: bool) -> str:
-    if not name or not all(_is_drawable(letter) for letter in name):
+    if not name or not drawable(name):
         return f"#{number}"
     short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
     return short if alone and short == name else f"#{number} {short}"

@@ -53,7 +53,8 @@ def tags_of(variants: tuple[Variant, ...], model_type: str) -> list[str]:
     """What the Hub's filters can find the repository by: only what is really in it."""
     formats = {variant.format for variant in variants}
     approaches = {variant.approach for variant in variants}
-    tags = [one_line(model_type), "int8"]
+    precisions = {variant.precision for variant in variants}
+    tags = [one_line(model_type), *sorted(precisions, reverse=True)]
     tags += ["onnx", "onnxruntime"] if "onnx" in formats else []
     tags += ["pytorch", "neural-compressor"] if "pytorch" in formats else []
     tags += ["openvino", "nncf"] if "openvino" in formats else []

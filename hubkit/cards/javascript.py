@@ -53,7 +53,10 @@ def transformersjs_fits(recipe: Recipe, report: Report) -> bool:
     The operators are no question: all that hubkit writes runs on onnxruntime-web.
     """
     published = published_variants(recipe, report).get("onnx")
-    if published is None or report.base.model_type not in MODEL_TYPES.get(report.task, ()):
+    # Half precision has not been seen to run in a browser, whose CPU does not compute with it.
+    if published is None or published.precision == "fp16":
+        return False
+    if report.base.model_type not in MODEL_TYPES.get(report.task, ()):
         return False
     tokenizer = {file.path for file in report.base.artifact.files}
     # Weights that are too large for the file lie in another, whose name begins with its name.

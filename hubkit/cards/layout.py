@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hubkit.recipe import Recipe
 from hubkit.records import Format, Report, Variant
 
@@ -51,12 +53,17 @@ def metric_words(name: str) -> str:
 
 
 def label_of(variant: Variant) -> str:
-    """What a reader calls a variant: "ONNX INT8"."""
+    """What a reader calls a variant: "ONNX INT8", "ONNX FP16"."""
     return f"{FORMAT_NAMES[variant.format]} {variant.precision.upper()}"
 
 
+def precisions_of(variants: Iterable[Variant]) -> str:
+    """What the numbers of some variants are, for a reader: "INT8", "FP16", "INT8/FP16"."""
+    return "/".join(sorted({variant.precision.upper() for variant in variants}, reverse=True))
+
+
 def published_variants(recipe: Recipe, report: Report) -> dict[Format, Variant]:
-    """The INT8 variants that the recipe publishes, in the recipe's order of formats."""
+    """The variants that the recipe publishes, in the recipe's order of formats."""
     chosen = report.published()
     return {name: chosen[name] for name in recipe.publication.formats if name in chosen}
 

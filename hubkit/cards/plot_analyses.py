@@ -92,7 +92,7 @@ def _counts(axes: Axes, panel: ReliabilityPanel, low: float, most: int) -> None:
             (one.low + one.high) / 2,
             one.count,
             width=(one.high - one.low) * 0.86,
-            facecolor=hue(panel.model) if panel.model.precision == "int8" else "none",
+            facecolor=hue(panel.model) if panel.model.precision != "fp32" else "none",
             edgecolor=hue(panel.model),
             linewidth=px(1.6),
         )

@@ -51,6 +51,7 @@ _STYLE_SHEET = re.compile(r"\s*<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _STYLE = re.compile(r' style="([^"]*)"')
 _COMMENT = re.compile(r"\s*<!--.*?-->", re.DOTALL)
 _GROUP = re.compile(r'<g id="[^"]*"')  # nothing refers to groups
+_TAG = re.compile(r"<[^>]*>")
 _INDENT = re.compile(r"\s*\n\s*")
 _NUMBER = re.compile(r"scale\([^)]*\)|-?\d+\.\d{3,}")
 
@@ -76,9 +77,10 @@ def settings(own: Mapping[str, object]) -> Iterator[None]:
 
 
 @contextmanager
-def card_settings() -> Iterator[None]:
-    """matplotlib with the settings of the card's figures."""
-    with settings(_SETTINGS):
+def card_settings(*, outlined: bool = True) -> Iterator[None]:
+    """matplotlib with the settings of the card's figures. `outlined`: letters of an SVG are drawn;
+    else they are text, which whoever shows it sets in fonts of its own."""
+    with settings({**_SETTINGS, "svg.fonttype": "path" if outlined else "none"}):
         yield
 
 
@@ -155,12 +157,12 @@ def hue(model: Model) -> str:
 
 def dash(model: Model) -> tuple[float, tuple[float, ...] | None]:
     """Lines of FP32 are dashed."""
-    return (0, None) if model.precision == "int8" else (0, (4, 2))
+    return (0, None) if model.precision != "fp32" else (0, (4, 2))
 
 
 def mark(model: Model, size: float = 11.0) -> dict[str, object]:
     """Settings of a marker: its shape says the format, and that of FP32 is hollow."""
-    solid = model.precision == "int8"
+    solid = model.precision != "fp32"
     return {
         "marker": _MARKERS[model.format],
         "markersize": px(size),
@@ -196,10 +198,15 @@ def legend(figure: Figure, models: tuple[Model, ...], top: float, *, line: bool)
 
 def saved(figure: Figure) -> Drawn:
     """The figure's bytes, with neither a date nor a version in them."""
+    return Drawn(saved_svg(figure), _small_png(figure))
+
+
+def saved_svg(figure: Figure) -> bytes:
+    """The figure as SVG alone."""
     drawn = BytesIO()
     bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(drawn, format="svg", metadata=bare)
-    return Drawn(_plain_svg(drawn.getvalue().decode()).encode(), _small_png(figure))
+    return _plain_svg(drawn.getvalue().decode()).encode()
 
 
 def _small_png(figure: Figure) -> bytes:
@@ -221,9 +228,13 @@ def _plain_svg(text: str) -> str:
     """
     for unwanted in (_PROLOGUE, _STYLE_SHEET, _COMMENT):
         text = unwanted.sub("", text)
-    text = _NUMBER.sub(_rounded, _STYLE.sub(_attributes, text))
+    text = _TAG.sub(_rounded_inside, _STYLE.sub(_attributes, text))
     text = _INDENT.sub("\n", _GROUP.sub("<g", text))
     return text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+
+
+def _rounded_inside(tag: re.Match[str]) -> str:
+    return _NUMBER.sub(_rounded, tag.group())  # what is text between tags is for the reader
 
 
 def _rounded(number: re.Match[str]) -> str:

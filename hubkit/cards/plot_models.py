@@ -169,7 +169,7 @@ def draw_sizes(figure: Figure, data: Sizes, width: int, height: int) -> None:
     beside = 12 + max(extent(figure, bar.model.label)[0] for bar in data.bars) + 12
     axes = axes_at(figure, beside, 0, width - beside - 110, height)
     for i, bar in enumerate(data.bars):
-        solid = bar.model.precision == "int8"
+        solid = bar.model.precision != "fp32"
         size = bar.size_bytes / _MEGABYTE
         axes.barh(
             i,

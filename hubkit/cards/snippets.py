@@ -6,10 +6,10 @@ in JavaScript.
 
 from __future__ import annotations
 
-from hubkit.cards.embedding_snippets import PROJECTED, SENTENCES, Pooling, embeddings
+from hubkit.cards.embedding_snippets import PROJECTED, SENTENCES, embeddings
 from hubkit.cards.escape import literal
 from hubkit.cards.layout import FP32_ONNX_FOLDER, FP32_ONNX_NAME, OPENVINO_FOLDER
-from hubkit.records import Format
+from hubkit.records import Embedding, Format
 
 _MODULES: dict[Format, str] = {
     "pytorch": "optimum.intel.neural_compressor",
@@ -70,10 +70,10 @@ QUESTION = "Where does Maria work?"
 
 
 def loading(
-    kind: Format, repo_id: str, task: str = "text-classification", pooling: Pooling = None
+    kind: Format, repo_id: str, task: str = "text-classification", made: Embedding | None = None
 ) -> str:
     """Three lines that load the model published in a format."""
-    module, name = _MODULES[kind], (PROJECTED if pooling else _CLASSES[task])[kind]
+    module, name = _MODULES[kind], (PROJECTED if made else _CLASSES[task])[kind]
     folder = f', subfolder="{OPENVINO_FOLDER}"' if kind == "openvino" else ""
     return (
         f"repo_id = {literal(repo_id)}\n"
@@ -87,7 +87,7 @@ def prediction(
     *,
     pair: bool = False,
     kind: Format = "onnx",
-    pooling: Pooling = None,
+    made: Embedding | None = None,
 ) -> str:
     """What comes after `loading`: the repository's tokenizer, and an answer as the task's are: the
     probability of each label, the label of each word, the answer to a question, or how alike two
@@ -98,7 +98,7 @@ def prediction(
         "question-answering": _answer,
         "feature-extraction": _vectors,
     }[task]
-    program = embeddings(kind, pooling, pair=pair) if pooling else answer(pair=pair)
+    program = embeddings(kind, made, pair=pair) if made else answer(pair=pair)
     return (
         "from transformers import AutoTokenizer\n"
         "tokenizer = AutoTokenizer.from_pretrained(repo_id)\n"
@@ -224,10 +224,10 @@ def _piped_vectors(*, pair: bool) -> str:
 
 
 def loading_fp32_onnx(
-    repo_id: str, task: str = "text-classification", pooling: Pooling = None
+    repo_id: str, task: str = "text-classification", made: Embedding | None = None
 ) -> str:
     """Loads the FP32 ONNX model of a repository that has it."""
-    module, name = _MODULES["onnx"], (PROJECTED if pooling else _CLASSES[task])["onnx"]
+    module, name = _MODULES["onnx"], (PROJECTED if made else _CLASSES[task])["onnx"]
     return (
         f"repo_id = {literal(repo_id)}\n"
         f"from {module} import {name}\n"

@@ -201,20 +201,23 @@ def _smoothing(alpha: float | str | None, numbers: Numbers) -> str:
 def setting_lines(entries: tuple[Entry, ...], numbers: Numbers) -> tuple[Line, ...]:
     """How each model was quantized; lines that say nothing about any of them are left out."""
     columns = []
+    mixed = any(entry.variant.precision == "fp16" for entry in entries)
     for entry in entries:
         it = entry.variant
+        half = it.precision == "fp16"  # no operator and no activation of it is quantized
         # In the order that results.json has them in, which a reader makes the card again from.
         matched = sorted(it.nodes_excluded.items())
         excluded = ", ".join(f"{name}: {numbers.count(n)}" for name, n in matched)
         columns.append(
             {
                 "variant": it.name,
-                "approach": it.approach,
-                "operators": ", ".join(it.operators_to_quantize) or NOTHING,
+                "precision": it.precision.upper() if mixed else NOTHING,
+                "approach": NOTHING if half else it.approach,
+                "operators": NOTHING if half else ", ".join(it.operators_to_quantize) or NOTHING,
                 "per_channel": _yes_no(it.per_channel),
                 "reduce_range": _yes_no(it.reduce_range),
                 "nodes_quantized": NOTHING
-                if it.nodes_quantized is None
+                if half or it.nodes_quantized is None
                 else numbers.count(it.nodes_quantized),
                 "nodes_excluded": excluded or NOTHING,
                 "opset": NOTHING if it.opset is None else str(it.opset),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubkit.cards.layout import published_variants
 from hubkit.ci.attach import NOTES
 from hubkit.ci.oidc import exchange, has_identity
 from hubkit.ci.summary import Where, summary
@@ -22,8 +23,9 @@ from hubkit.pushing import (
     taken_in,
     verify_once,
 )
-from hubkit.recorded import is_bundle, is_card, load_bundle
-from hubkit.records import Bundle
+from hubkit.recipe import Recipe
+from hubkit.recorded import RESULTS_FILE, is_bundle, is_card, load_bundle
+from hubkit.records import Bundle, Format, Report
 from hubkit.runner import Listener, Runner
 from hubkit.stages.push import Pushed, push
 from hubkit.stages.verify import Verified
@@ -60,7 +62,9 @@ def push_bundle(run: Runner, folder: Path, repo_id: str, *, tag: str | None = No
     _refuse_no_bundle(folder)
     recipe = load_bundle(folder).recipe
     onto = Onto(tag=tag)
-    ready = Bundle(repo_id=repo_id, artifact=taken_in(run, folder, repo_id))
+    ready = Bundle(
+        repo_id=repo_id, artifact=taken_in(run, folder, repo_id), half=_half(folder, recipe)
+    )
     wanted = push_input(recipe, ready, onto)
     refuse_taken_tag(run, wanted, onto)
     pushed = run.run(push, wanted)
@@ -69,6 +73,13 @@ def push_bundle(run: Runner, folder: Path, repo_id: str, *, tag: str | None = No
     state = connect(run.endpoint, run.token).state(pushed.repo_id)
     private = state is None or state.private
     return PushedBundle(pushed, verified, tagged.tag if tagged else None, private)
+
+
+def _half(folder: Path, recipe: Recipe) -> tuple[Format, ...]:
+    """The formats of a bundle whose model is in half precision, by its own report."""
+    report = Report.model_validate_json((folder / RESULTS_FILE).read_bytes())
+    published = published_variants(recipe, report)
+    return tuple(kind for kind, variant in published.items() if variant.precision == "fp16")
 
 
 def publish_bundle(

@@ -9,7 +9,7 @@ import typer
 
 from hubkit.cli.options import Demo, Endpoint
 from hubkit.errors import UsageError
-from hubkit.output import output
+from hubkit.output import Steps, output
 
 _ENGINES = ("onnxruntime", "openvino")
 
@@ -73,6 +73,14 @@ def serve(
     max_body_mb: Annotated[
         float, typer.Option(metavar="MB", min=0.01, max=1024, help="Size of a request.")
     ] = 4.0,
+    revision: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="REV",
+            help="Branch, tag or commit of USER/NAME; default: main.",
+            show_default=False,
+        ),
+    ] = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Serve a model to any client of KServe v2, as Triton does, until Ctrl-C or SIGTERM.
@@ -110,8 +118,11 @@ def serve(
             variant=variant,
             demo=demo,
             endpoint=endpoint,
-            listener=steps,
+            revision=revision,
+            listener=_Measuring(steps),
         )
+    if found.note:
+        output().warn(found.note)
     served, pool = load_served(found.files, found.engine, config, max_queue)
 
     def started(url: str) -> None:
@@ -132,6 +143,28 @@ def serve(
         started=started,
     )
     output().info(f"stopped after {pool.taken} requests in {pool.calls} calls")
+
+
+class _Measuring:
+    """Says why it takes minutes, once that begins."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps, self._said = steps, False
+
+    def update(self, name: str, what: str = "", done: int = 0, total: int = 0) -> None:
+        if name.startswith("benchmark") and not self._said:
+            self._said = True
+            output().info(
+                "measuring the variants, once, to know which is published; --variant NAME serves"
+                " one without that"
+            )
+        self._steps.update(name, what, done, total)
+
+    def done(self, name: str, seconds: float | None) -> None:
+        self._steps.done(name, seconds)
+
+    def failed(self, name: str) -> None:
+        self._steps.failed(name)
 
 
 def curl_line(url: str, model: str, *, text: bool) -> str:

@@ -110,20 +110,20 @@ def loading_texts(done: Published) -> list[str]:
     import shlex
     import sys
 
-    from hubkit.cards.embedding_snippets import pooling_of
+    from hubkit.cards.embedding_snippets import embedding_of
     from hubkit.cards.snippets import loading, prediction
     from hubkit.hub.client import PUBLIC_ENDPOINT
 
     where = "" if done.endpoint == PUBLIC_ENDPOINT else f"HF_ENDPOINT={done.endpoint} "
     texts = []
     report = done.measured.report
-    pooling = pooling_of(done.measured.material.lock)
+    made = embedding_of(done.measured.material.lock, report.base)
     there = {row.variant for row in done.rows if row.published_as}
     for kind, variant in report.published().items():
         if variant.name not in there:
             continue
-        code = loading(kind, done.pushed.repo_id, report.task, pooling)
-        code += prediction(report.task, kind=kind, pooling=pooling)
+        code = loading(kind, done.pushed.repo_id, report.task, made)
+        code += prediction(report.task, kind=kind, made=made)
         texts.append(f"{where}{shlex.quote(sys.executable)} - <<'EOF'\n{code}EOF")
     return texts
 
@@ -136,7 +136,7 @@ def show_variants(
     folders = {}
     for variant in variants:
         folder = store.path(variant.artifact)
-        if into is not None and variant.precision == "int8":
+        if into is not None and variant.precision != "fp32":
             folder = copy_folder(folder, into / variant.name)
         folders[variant.name] = folder
     if out.style == "json":

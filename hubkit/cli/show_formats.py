@@ -52,6 +52,11 @@ def lines_of(report: FormatsReport) -> list[str]:
 
     view, numbers, short = View(report), Digits(), summary_of(report)
     lines = [f"{numbers.count(short.flops)} FLOPs for a sentence of {short.input_length} tokens"]
+    if short.flops is None:
+        lines = _wrapped(
+            "FLOPs, roofline and share of the limit: not measured, since the graph could not be"
+            " counted."
+        )
     lines += [f"  {_part(part, numbers)}" for part in short.parts]
     lines += ["", _table(short.engines, numbers), ""]
     lines += [line for text in _taken(view, numbers) for line in _wrapped(text)]

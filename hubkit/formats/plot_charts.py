@@ -19,7 +19,7 @@ from hubkit.formats.plot_model import (
 from hubkit.formats.report_numbers import Digits
 from hubkit.formats.verdict import comparable
 from hubkit.formats.view import Served, View
-from hubkit.formats_records import BatchCurve, BatchPoint, PartCost, Roofline
+from hubkit.formats_records import BatchCurve, BatchPoint, Cost, PartCost, Roofline
 from hubkit.i18n import Language
 
 # Below what float32 tells apart a bar would only show rounding.
@@ -155,9 +155,9 @@ def _latencies(pen: _Pen, one: Served) -> Series:
 def _roofline(pen: _Pen) -> Chart | None:
     report = pen.view.report
     roofs = [one for one in report.rooflines if one.intensity > 0]
-    if not roofs or not report.peaks.bandwidths:
+    if not roofs or not report.peaks.bandwidths or report.cost is None:
         return None
-    reached = tuple(s for curve in report.curves if (s := _reached(pen, curve)))
+    reached = tuple(s for curve in report.curves if (s := _reached(pen, curve, report.cost)))
     parts = tuple(_on_roof(pen, part, roofs) for part in report.cost.parts)
     xs = [one.intensity for one in roofs] + [m.x for s in reached for m in s.marks]
     xs += [one.ridge for one in roofs]
@@ -190,7 +190,7 @@ def _on_roof(pen: _Pen, part: PartCost, roofs: list[Roofline]) -> Series:
     """A part on the roof of FP32: what the machine allows it for one sentence."""
     roof = pen.view.headline(part.part)
     name = pen.words.parts[part.part]
-    order = [one.part for one in pen.view.report.cost.parts].index(part.part)
+    order = [one.part for one in pen.view.parts].index(part.part)
     if roof is None or roof not in roofs:
         return Series(name, 5, ())
     y = min(roof.intensity, roof.ridge) * _bandwidth(pen, roof) / 1e9
@@ -199,15 +199,15 @@ def _on_roof(pen: _Pen, part: PartCost, roofs: list[Roofline]) -> Series:
     return Series(name, len(pen.view.measured) + 1 + order, marks, joined=False)
 
 
-def _reached(pen: _Pen, curve: BatchCurve) -> Series | None:
+def _reached(pen: _Pen, curve: BatchCurve, cost: Cost) -> Series | None:
     """What an engine really did at each batch size, over the FLOPs a byte of that size."""
     name = pen.label(curve.engine)
     marks = tuple(
         Mark(
-            _intensity(pen, curve.engine, at),
-            at.throughput_per_s * pen.view.report.cost.flops / 1e9,
+            _intensity(pen, curve.engine, at, cost),
+            at.throughput_per_s * cost.flops / 1e9,
             f"{name} · {pen.words.batch}: {at.batch_size} ·"
-            f" {pen.digits.giga(at.throughput_per_s * pen.view.report.cost.flops)} GFLOP/s",
+            f" {pen.digits.giga(at.throughput_per_s * cost.flops)} GFLOP/s",
         )
         for at in curve.points
         if at.throughput_per_s > 0
@@ -215,10 +215,9 @@ def _reached(pen: _Pen, curve: BatchCurve) -> Series | None:
     return Series(name, pen.hue(curve.engine), marks) if marks else None
 
 
-def _intensity(pen: _Pen, engine: str, at: BatchPoint) -> float:
+def _intensity(pen: _Pen, engine: str, at: BatchPoint, cost: Cost) -> float:
     """FLOPs a byte of a batch in FP32, times as much as the backbone's is higher in the engine's
     precision."""
-    cost = pen.view.report.cost
     moved = sum(p.weight_bytes + at.batch_size * p.activation_bytes for p in cost.parts)
     found = [one for one in pen.view.report.rooflines if one.part == "backbone"]
     by = {one.precision: one.intensity for one in found}
@@ -238,12 +237,16 @@ def _batch(pen: _Pen) -> Chart | None:
                     float(at.batch_size),
                     at.throughput_per_s,
                     f"{pen.label(curve.engine)} · {pen.words.batch}: {at.batch_size} ·"
-                    f" {pen.digits.significant(at.throughput_per_s)}/s ·"
-                    f" {pen.digits.share_percent(at.share)}",
+                    f" {pen.digits.significant(at.throughput_per_s)}/s"
+                    f"{'' if at.share is None else f' · {pen.digits.share_percent(at.share)}'}",
                 )
                 for at in curve.points
             ),
-            limit=tuple((float(at.batch_size), at.limit_per_s) for at in curve.points),
+            limit=tuple(
+                (float(at.batch_size), at.limit_per_s)
+                for at in curve.points
+                if at.limit_per_s is not None
+            ),
         )
         for curve in report.curves
         if curve.points
@@ -256,14 +259,20 @@ def _batch(pen: _Pen) -> Chart | None:
     y = logarithmic(pen.words.per_second, ys, pen.digits.tick)
     borders = tuple(
         Guide(
-            f"{pen.words.parts[part.part]}: {pen.digits.count(up_to)}",
+            _joined(pen.words.parts[part.part], pen.digits.count(up_to)),
             ((up_to, y.low), (up_to, y.high)),
         )
-        for part in report.cost.parts
+        for part in pen.view.parts
         if (roof := pen.view.headline(part.part)) and (up_to := roof.memory_bound_up_to)
         if x.low < up_to < x.high
     )
     return Chart("batch", x, y, series, borders)
+
+
+def _joined(word: str, value: str) -> str:
+    """A word with its value, in the direction of the word."""
+    said = f"{word}: {value}"
+    return f"\u2067{said}\u2069" if word.startswith("\u2067") else said
 
 
 def _divergence(pen: _Pen) -> Bars | None:

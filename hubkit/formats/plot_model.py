@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 # Around what is shown, as a share of it.
 _MARGIN = 0.04
+HUES, SHAPES = 8, 4
+
+
+def shape_of(hue: int) -> int:
+    """Which of the shapes a series has: another one where its colour is used a second time."""
+    return (hue + hue // HUES) % SHAPES
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from hubkit.formats.plot_model import Axis, Bars, Chart, Mark, Series
+from hubkit.formats.plot_model import HUES, Axis, Bars, Chart, Mark, Series, shape_of
 
 _SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
@@ -15,7 +15,6 @@ _SHAPES = (
     "M0 -4.8L4.4 3.4H-4.4z",
     "M0 -5L4.6 0L0 5L-4.6 0z",
 )
-_HUES = 8
 
 
 @dataclass(frozen=True)
@@ -137,14 +136,14 @@ def _series(one: Series, number: int, chart: Chart, frame: _Frame) -> Markup:
         parts.append(Markup('<path class="line" d="{}"/>').format(path))
     parts += [_mark(mark, one.hue, *at(mark.x, mark.y)) for mark in one.marks]
     return Markup('<g class="s{}" data-series="{}">{}</g>').format(
-        one.hue % _HUES, number, Markup("").join(parts)
+        one.hue % HUES, number, Markup("").join(parts)
     )
 
 
 def _mark(mark: Mark, hue: int, x: float, y: float) -> Markup:
     return Markup(
         '<path class="mark{}" transform="translate({} {})" d="{}"><title>{}</title></path>'
-    ).format(" hollow" if mark.hollow else "", _n(x), _n(y), _SHAPES[hue % len(_SHAPES)], mark.said)
+    ).format(" hollow" if mark.hollow else "", _n(x), _n(y), _SHAPES[shape_of(hue)], mark.said)
 
 
 def _legend(chart: Chart) -> Markup:
@@ -155,10 +154,10 @@ def _legend(chart: Chart) -> Markup:
             '<svg class="s{}" viewBox="-14 -7 28 14" aria-hidden="true">{}'
             '<path class="mark{}" d="{}"/></svg>'
         ).format(
-            one.hue % _HUES,
+            one.hue % HUES,
             Markup('<path class="line" d="M-14 0H14"/>') if one.joined else Markup(""),
             hollow,
-            _SHAPES[one.hue % len(_SHAPES)],
+            _SHAPES[shape_of(one.hue)],
         )
         entries.append(
             Markup('<li><span class="entry" data-series="{}">{}{}</span></li>').format(
@@ -191,7 +190,7 @@ def _bars(chart: Bars, kind: str, width: float, title: str) -> Markup:
         parts.append(
             Markup(
                 '<g class="s{}"><path class="bar" d="M{} {}H{}v13H{}z"><title>{}</title></path></g>'
-            ).format(bar.hue % _HUES, _n(left), _n(y + 18), _n(end), _n(left), bar.said)
+            ).format(bar.hue % HUES, _n(left), _n(y + 18), _n(end), _n(left), bar.said)
         )
         parts.append(_text("value", left, y + 13, "start", bar.name))
         whisker = f"M{_n(low)} {_n(y + 24.5)}H{_n(high)}M{_n(high)} {_n(y + 20)}v9"

@@ -1,13 +1,18 @@
-"""The plots of a report on formats as files for Markdown: SVG and PNG, light and dark alike."""
+"""The plots of a report on formats as files for Markdown, light and dark alike: SVG and PNG; in a
+script that the font of the plots lacks, SVG alone, whose letters are the reader's own."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
-from hubkit.cards.figure_labels import drawable_names
+from hubkit.cards.figure_labels import drawable, drawable_names
 from hubkit.cards.plot_canvas import (
     INK,
-    Drawn,
+    TEXT,
     axes_at,
     canvas,
     card_settings,
@@ -16,14 +21,15 @@ from hubkit.cards.plot_canvas import (
     grid,
     px,
     saved,
+    saved_svg,
     write,
 )
-from hubkit.formats.plot_charts import charts, words
-from hubkit.formats.plot_model import Axis, Bars, Chart, Series
+from hubkit.formats.plot_charts import Words, charts, words
+from hubkit.formats.plot_model import Axis, Bars, Chart, Series, shape_of
 from hubkit.formats.report_numbers import Digits
 from hubkit.formats.view import View
 from hubkit.formats_records import FormatsReport
-from hubkit.i18n import SOURCE, language
+from hubkit.i18n import SOURCE, language, languages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,22 +48,71 @@ _HUES = (
     "#b8434e",
     "#7b68c8",
 )
+_FONT = re.compile(rb'font-family="[^"]*"')
 _MARKERS = ("o", "s", "^", "D")
 
 
-def plots(report: FormatsReport) -> dict[str, Drawn]:
-    """Name -> files, with English words; the same record and matplotlib give the same bytes."""
-    with card_settings():
-        found = charts(View(report), words(language(SOURCE)), Digits())
-        return {name: saved(_drawn(one)) for name, one in found.items()}
+@dataclass(frozen=True)
+class Plot:
+    """A plot's files; no PNG where its letters cannot be drawn."""
+
+    svg: bytes
+    png: bytes | None
+
+
+def plots(report: FormatsReport, code: str = SOURCE) -> dict[str, Plot]:
+    """Name -> files, in a language; the same record and matplotlib give the same bytes."""
+    said = words(language(code))
+    outlined = _drawable(said)
+    with card_settings(outlined=outlined):
+        found = charts(View(report), said, Digits(code))
+        return {name: _files(_drawn(one), outlined) for name, one in found.items()}
+
+
+def _files(figure: Figure, outlined: bool) -> Plot:
+    if not outlined:
+        return Plot(_FONT.sub(rb'font-family="sans-serif"', saved_svg(figure)), None)
+    both = saved(figure)
+    return Plot(both.svg, both.png)
+
+
+def plot_paths(report: FormatsReport, code: str, *, primary: str) -> dict[str, str]:
+    """Name -> the file below plots/ that a page in a language shows; that of the first language is
+    named for the plot alone."""
+    said = words(language(code))
+    ending = "png" if _drawable(said) else "svg"
+    stem = "" if code == primary else f".{code}"
+    return {name: f"{name}{stem}.{ending}" for name in charts(View(report), said, Digits(code))}
+
+
+def _drawable(said: Words) -> bool:
+    texts = [one for one in astuple(said) if isinstance(one, str)]
+    return all(map(drawable, (*texts, *said.parts.values())))
 
 
 def _drawn(chart: Chart | Bars) -> Figure:
     return _bars(chart) if isinstance(chart, Bars) else _chart(chart)
 
 
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    """What the legend writes: hubkit's own words as they are, in whatever script; of other names
+    what the font has."""
+    found = tuple(given)
+    own = {one for code in languages() for one in words(language(code)).parts.values()}
+    return tuple(
+        name if name in own else shown
+        for name, shown in zip(found, drawable_names(found), strict=True)
+    )
+
+
+def _width(figure: Figure, name: str) -> float:
+    """CSS px of a name; ideographs, which the font lacks, are as wide as they are high."""
+    square = sum(east_asian_width(letter) in "WF" for letter in name)
+    return max(extent(figure, name)[0], TEXT * square)
+
+
 def _chart(chart: Chart) -> Figure:
-    names = drawable_names(tuple(one.name for one in chart.series))
+    names = _names(one.name for one in chart.series)
     top = _legend_height(names) + 16
     figure = canvas(_WIDTH, _HEIGHT + top)
     axes = axes_at(figure, _LEFT, top, _WIDTH - _LEFT - _RIGHT, _HEIGHT - _BOTTOM)
@@ -121,7 +176,7 @@ def _line(axes: Axes, one: Series) -> None:
             [mark.x for mark in found],
             [mark.y for mark in found],
             linestyle="none",
-            marker=_MARKERS[one.hue % len(_MARKERS)],
+            marker=_MARKERS[shape_of(one.hue)],
             markersize=px(9 if one.joined else 12),
             markerfacecolor="none" if hollow else colour,
             markeredgecolor=colour,
@@ -139,7 +194,7 @@ def _legend_rows(names: tuple[str, ...]) -> list[list[int]]:
     rows: list[list[int]] = [[]]
     left = 0.0
     for number, name in enumerate(names):
-        wide = extent(figure, name)[0] + 60
+        wide = _width(figure, name) + 60
         if rows[-1] and left + wide > _WIDTH - 20:
             rows.append([])
             left = 0.0
@@ -164,7 +219,7 @@ def _legend(figure: Figure, series: tuple[Series, ...], names: tuple[str, ...]) 
                     [1 - middle / tall] * 3,
                     color=colour,
                     linewidth=px(2.4) if one.joined else 0,
-                    marker=_MARKERS[one.hue % len(_MARKERS)],
+                    marker=_MARKERS[shape_of(one.hue)],
                     markevery=[1],
                     markersize=px(9),
                     markerfacecolor="none" if hollow else colour,
@@ -172,12 +227,12 @@ def _legend(figure: Figure, series: tuple[Series, ...], names: tuple[str, ...]) 
                 )
             )
             write(figure, left + 38, middle, names[number])
-            left += 60 + extent(figure, names[number])[0]
+            left += 60 + _width(figure, names[number])
 
 
 def _bars(chart: Bars) -> Figure:
     row, top = 56, 40
-    names = drawable_names(tuple(bar.name for bar in chart.bars))
+    names = _names(bar.name for bar in chart.bars)
     figure = canvas(_WIDTH, top + row * len(names) + _BOTTOM)
     axes = axes_at(figure, 16, top, _WIDTH - 140, row * len(names))
     _scale(axes, chart.x, "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from markupsafe import Markup
 
@@ -15,8 +16,10 @@ from hubkit.cards.numbers import NOT_MEASURED
 from hubkit.cards.tables import NOTHING
 from hubkit.formats.front_matter import front_matter
 from hubkit.formats.page_environment import render_page
+from hubkit.formats.phrases import noted, phrase
 from hubkit.formats.plot_charts import charts, words
 from hubkit.formats.plot_page import inline
+from hubkit.formats.plots import plot_paths
 from hubkit.formats.report_numbers import Digits
 from hubkit.formats.summary import summary_of
 from hubkit.formats.verdict import NOISE_TIMES, TIE, verdict
@@ -50,15 +53,15 @@ def markdown(
 ) -> str:
     """The report as Markdown; the first language's, which is README.md, alone has front matter.
 
-    `plots`: there are PNGs below plots/; `page`: there is an HTML report beside it. Reads no clock,
-    no network and no model.
+    `plots`: there are files of them below plots/; `page`: there is an HTML report beside it. Reads
+    no clock, no network and no model.
     """
     spoken = tuple(languages) or (code,)
     view = View(report)
     names = _names(view, code) | {
         "blocks": f"{_FOLDER}/formats.blocks.md.j2",
         "siblings": siblings_of(spoken),
-        "plots": plots,
+        "plots": plot_paths(report, code, primary=spoken[0]) if plots else {},
         "page": page_path(code, primary=spoken[0]) if page else None,
     }
     body = _squeezed(render(f"{_FOLDER}/formats.md.j2", names))
@@ -83,7 +86,7 @@ def html(report: FormatsReport, code: str = SOURCE, languages: Sequence[str] = (
     names = _names(view, code) | {
         "blocks": f"{_FOLDER}/formats.blocks.html.j2",
         "siblings": pages,
-        "charts": {name: inline(one, name) for name, one in drawn.items()},
+        "charts": {name: partial(inline, one) for name, one in drawn.items()},
         "policy": _policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
@@ -94,7 +97,7 @@ def html(report: FormatsReport, code: str = SOURCE, languages: Sequence[str] = (
 def _names(view: View, code: str) -> dict[str, object]:
     """Everything that the body can name, whatever it is written as."""
     report, spoken = view.report, language(code)
-    cost = report.cost
+    parts = report.cost.parts if report.cost else ()
     packages = report.machine.packages | report.lock.tools
     return {
         "report": report,
@@ -104,10 +107,12 @@ def _names(view: View, code: str) -> dict[str, object]:
         "verdict": verdict(view),
         "rows": [one for one in summary_of(report).engines if one.best_per_s is not None],
         "divergence_rows": view.divergences,
-        "total_weights": sum(part.weight_bytes for part in cost.parts),
-        "total_activations": sum(part.activation_bytes for part in cost.parts),
-        "backbone_macs": sum(part.macs for part in cost.parts if part.part == "backbone"),
+        "total_weights": sum(part.weight_bytes for part in parts),
+        "total_activations": sum(part.activation_bytes for part in parts),
+        "backbone_macs": sum(part.macs for part in parts if part.part == "backbone"),
         "tie": TIE,
+        "phrase": phrase,
+        "N_": noted,
         "noise_times": NOISE_TIMES,
         "dash": NOTHING,
         "versions": [f"{name} {version}" for name, version in sorted(packages.items())],

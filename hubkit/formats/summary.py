@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from hubkit.formats.verdict import comparable
 from hubkit.formats.view import View
-from hubkit.formats_records import FormatsReport
+from hubkit.formats_records import FormatsReport, PartCost
 from hubkit.formats_summary import EngineSummary, FormatsSummary, PartSummary
 
 
 def summary_of(report: FormatsReport) -> FormatsSummary:
     """What the card says of a report."""
-    view = View(report)
+    view, cost = View(report), report.cost
     return FormatsSummary(
-        input_length=report.cost.input_length,
-        flops=report.cost.flops,
-        counter=report.cost.counter,
-        parts=tuple(_part(view, number) for number in range(len(report.cost.parts))),
+        input_length=cost.input_length if cost else None,
+        flops=cost.flops if cost else None,
+        counter=cost.counter if cost else "",
+        uncounted=view.uncounted,
+        gpu=report.gpu.name if report.gpu else None,
+        parts=tuple(_part(view, part) for part in cost.parts) if cost else (),
         reference=view.label(report.reference),
         noise_floor=view.noise_floor,
         where=comparable(view)[1],
@@ -25,8 +27,7 @@ def summary_of(report: FormatsReport) -> FormatsSummary:
     )
 
 
-def _part(view: View, number: int) -> PartSummary:
-    cost = view.report.cost.parts[number]
+def _part(view: View, cost: PartCost) -> PartSummary:
     roof = view.headline(cost.part)
     return PartSummary(
         part=cost.part,

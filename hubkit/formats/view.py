@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from hubkit.formats_records import (
     BatchCurve,
     BatchPoint,
+    Distance,
     Divergence,
     Engine,
     FormatsReport,
     Invariance,
     Level,
+    NoiseFloor,
     PartName,
     Roofline,
     ServingCurve,
@@ -26,6 +29,7 @@ _RUNTIMES = {
 }
 _PROVIDERS = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA"}
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+_THREADS = re.compile(r"(\d+) threads? against (\d+)")
 # As many levels as are read at a glance; longer tables are folded up.
 _SHORT = 8
 
@@ -36,6 +40,17 @@ class PartRow:
 
     part: PartName
     rooflines: tuple[Roofline, ...]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """FP32 against itself. `threads`: on one number against another; `engines`: in one runtime
+    against another; neither: as `what` says."""
+
+    what: str
+    distance: Distance
+    threads: tuple[int, int] | None = None
+    engines: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,8 @@ class View:
     @cached_property
     def parts(self) -> tuple[PartRow, ...]:
         """The parts in the order of the graph, each with its rooflines, FP32 first."""
-        return tuple(PartRow(one.part, self._rooflines(one.part)) for one in self.report.cost.parts)
+        parts = self.report.cost.parts if self.report.cost else ()
+        return tuple(PartRow(one.part, self._rooflines(one.part)) for one in parts)
 
     def _rooflines(self, part: PartName) -> tuple[Roofline, ...]:
         found = [one for one in self.report.rooflines if one.part == part]
@@ -152,6 +168,17 @@ class View:
     def headline(self, part: PartName) -> Roofline | None:
         """The roofline of a part that is named first: FP32, on the CPU where there is one."""
         return next(iter(self._rooflines(part)), None)
+
+    @cached_property
+    def uncounted(self) -> str:
+        """Why there is no cost, in technical words; empty where there is one."""
+        found = (one.reason for one in self.report.failures if one.stage == "cost")
+        return "" if self.report.cost else next(found, "")
+
+    @cached_property
+    def noise(self) -> tuple[Noise, ...]:
+        """FP32 against itself: by numbers of threads or by runtimes."""
+        return tuple(_noise(one) for one in self.report.noise)
 
     def curve(self, engine: str) -> BatchCurve | None:
         return next((one for one in self.report.curves if one.engine == engine), None)
@@ -201,6 +228,14 @@ class View:
             key=lambda one: one.rate_per_s or 0.0,
         )
         return Served(curve, self.label(curve.engine), tuple(closed), tuple(opened))
+
+
+def _noise(floor: NoiseFloor) -> Noise:
+    threads = _THREADS.fullmatch(floor.what)
+    if threads:
+        return Noise(floor.what, floor.distance, threads=(int(threads[1]), int(threads[2])))
+    one, against, other = floor.what.partition(" against ")
+    return Noise(floor.what, floor.distance, engines=(one, other) if against else None)
 
 
 def _label(engine: Engine) -> str:

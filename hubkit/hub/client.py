@@ -6,9 +6,10 @@ tried again by any version, because it must not run twice: see `hubkit.hub.commi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import escape
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -129,23 +130,47 @@ class Hub:
         return self.call(f"reading {path} of {repo_id}", get, repo_id)
 
     def snapshot(
-        self, repo_id: str, revision: str, *, cache: Path | None = None, kind: RepoKind = "model"
+        self,
+        repo_id: str,
+        revision: str,
+        *,
+        cache: Path | None = None,
+        kind: RepoKind = "model",
+        leave: Collection[str] = (),
     ) -> Path:
-        """The folder with every file of a revision, in huggingface_hub's cache (or in `cache`)."""
-        expected = self.remote_files(repo_id, revision, kind=kind)
+        """The folder with every file of a revision, in huggingface_hub's cache (or in `cache`).
+
+        `leave`: paths of files that need not come.
+        """
+        expected = self.remote_files(repo_id, revision, kind=kind).keys() - set(leave)
 
         def get() -> Path:
             with whole_downloads(cache, repo_id, kind):
                 found = self.api.snapshot_download(
-                    repo_id, revision=revision, repo_type=kind, cache_dir=cache
+                    repo_id,
+                    revision=revision,
+                    repo_type=kind,
+                    cache_dir=cache,
+                    ignore_patterns=[escape(path) for path in leave] or None,
                 )
             folder = Path(found)
             # When the Hub fails it, snapshot_download gives what it has and says nothing.
-            if missing := [path for path in expected if not (folder / path).is_file()]:
+            if missing := [path for path in sorted(expected) if not (folder / path).is_file()]:
                 raise Transient(f"{missing[0]} did not come")
             return folder
 
         return self.call(f"downloading {repo_id}", get, repo_id)
+
+    def kept(self, repo_id: str, revision: str) -> Path | None:
+        """The folder of a model's revision as huggingface_hub's cache has it, without a question to
+        the Hub; files that were left out are not in it. None: it was never fetched."""
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            found = self.api.snapshot_download(repo_id, revision=revision, local_files_only=True)
+        except LocalEntryNotFoundError:
+            return None
+        return Path(found)
 
     def create_repo(self, repo_id: str, *, private: bool, kind: RepoKind = "model") -> None:
         """Make a repository; one that is there already is left as it is."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, uuid5
 
+from hubkit.cards.layout import published_variants
 from hubkit.keys import digest_of_value
 from hubkit.provenance.bom_card import model_card
 from hubkit.recipe import Publication, Recipe
@@ -75,6 +76,14 @@ def _done_to(lock: Lock) -> str:
     return "".join(f"{said}, " for said, done in steps if done)
 
 
+def _made_into(given: BomInput) -> str:
+    """What was made of it: the precisions of what is published."""
+    found = {v.precision for v in published_variants(given.recipe, given.report).values()}
+    if found == {"fp16"}:
+        return "converted to FP16"
+    return "quantized to INT8, and converted to FP16" if "fp16" in found else "quantized to INT8"
+
+
 def _model(given: BomInput) -> Component:
     from cyclonedx.model import ExternalReference, ExternalReferenceType, Property, XsUri
     from cyclonedx.model.component import Component, ComponentType
@@ -86,7 +95,7 @@ def _model(given: BomInput) -> Component:
         bom_ref=MODEL,
         group=owner or None,
         name=name,
-        description=f"{given.lock.base.id}, {_done_to(given.lock)}quantized to INT8",
+        description=f"{given.lock.base.id}, {_done_to(given.lock)}{_made_into(given)}",
         licenses=_licenses(given.recipe.publication),
         # Where the base model is only on an embedded Hub, so is what was made of it.
         purl=_hub_purl(given.repo_id) if public else None,

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hubkit.serving.codec import Asked
 
 NAME = "hubkit"
-_EXTENSIONS = ["binary_tensor_data"]
-_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
+_EXTENSIONS = ["binary_tensor_data", "model_configuration"]
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer|/config)?")
 _RETRY_S = 1
 Answered = Callable[[Reply], None]
 
@@ -61,7 +61,8 @@ class App:
         if what == "/ready":
             answer(_json({"name": name, "ready": self.ready}, 200 if self.ready else 503))
         else:
-            answer(_json(self._served.metadata()))
+            told = self._served.configuration if what == "/config" else self._served.metadata
+            answer(_json(told()))
 
     def _fixed(self, path: str) -> Reply | None:
         if path in ("/v2", "/v2/"):

@@ -23,6 +23,7 @@ _SWEEP_S = 1.0
 _SOON_S = 1
 _LINGER_S = 2.0
 _GRACE_S = 0.1
+_READ_BYTES = 64 << 10
 
 
 class Server:
@@ -32,6 +33,10 @@ class Server:
         self.handler, self.limits = handler, limits
         self.connections: set[Connection] = set()
         self.held_bytes = 0  # of all bodies that are here
+        # What any connection reads, until its parser has copied it: a loop of selectors reads and
+        # hands over in one go. asyncio's own way takes 256 KiB for each read and gives most of it
+        # back, which leaves holes in the heap: memory that grows with requests.
+        self.read = memoryview(bytearray(_READ_BYTES))
         self.stopping = False
         self._idle = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -69,7 +74,7 @@ class Server:
             self._idle.set()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client. Requests that it sends without waiting are answered one after another."""
 
     _transport: asyncio.Transport
@@ -117,25 +122,23 @@ class Connection(asyncio.Protocol):
         del self._parser
         self._server.left(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.read
+
+    def buffer_updated(self, nbytes: int) -> None:
         import httptools
 
         if self._last or self._broken:
             return
+        data = self._server.read[:nbytes]
         self._seen = time.monotonic()
         before = self._requests
         try:
             self._parser.feed_data(data)
-        except _Stop as stop:
-            self._refuse(stop.refusal)
         except httptools.HttpParserUpgrade:
             self._refuse(Refusal(400, "no protocol but HTTP/1.1 is spoken here"))
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__ or error.__cause__
-            if isinstance(cause, _Stop):
-                self._refuse(cause.refusal)
-            else:
-                self._refuse(Refusal(400, "a header that cannot be read"))
+        except (_Stop, httptools.HttpParserCallbackError) as error:
+            self._refuse(_refusal_in(error))
         except httptools.HttpParserError as error:
             self._refuse(Refusal(400, f"this is no HTTP request: {_safe(str(error))}"))
         else:
@@ -240,6 +243,7 @@ class Connection(asyncio.Protocol):
         if self._now is not request:
             return  # the client is gone
         self._now = None
+        request.gone = None  # it holds what answers this request: freed now, as the parser is above
         self._server.held_bytes -= len(request.body)
         self._seen = time.monotonic()
         last = bool(self._ready) and self._ready[0] is _NOTHING_MORE
@@ -321,6 +325,15 @@ class _Stop(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+
+
+def _refusal_in(error: Exception) -> Refusal:
+    """What is wrong with a request. A function, since who keeps an exception in a variable of the
+    frame that caught it makes a cycle of both."""
+    cause = error if isinstance(error, _Stop) else error.__context__ or error.__cause__
+    if isinstance(cause, _Stop):
+        return cause.refusal
+    return Refusal(400, "a header that cannot be read")
 
 
 _NOTHING_MORE = Refusal(0, "")

@@ -43,6 +43,23 @@ class Served:
             "outputs": [_tensor(name, "FP32", shape) for name, shape in self.outputs.items()],
         }
 
+    def configuration(self) -> dict[str, object]:
+        """Triton's model configuration (its extension model_configuration), which its clients look
+        at, perf_analyzer among them: dimensions are those of one row."""
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "backend": self.platform.removesuffix("_onnx"),
+            "max_batch_size": self.max_rows,
+            "input": [
+                {"name": name, "data_type": "TYPE_INT64", "dims": [-1]} for name in self.inputs
+            ],
+            "output": [
+                {"name": name, "data_type": "TYPE_FP32", "dims": list(shape[1:])}
+                for name, shape in self.outputs.items()
+            ],
+        }
+
     def inputs_of(self, asked: Inference) -> Inputs:
         """What the model is run with. Raises Refusal (400), which names what does not fit."""
         if set(asked.inputs) == {TEXT} and TEXT not in self.inputs:

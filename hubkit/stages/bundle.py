@@ -8,8 +8,7 @@ import re
 import shutil
 from pathlib import Path, PurePath
 
-from hubkit.backends.projection import DENSE_WEIGHTS, has_projection
-from hubkit.backends.projection import FILES as PROJECTION_FILES
+from hubkit.backends.projection import DENSE_WEIGHTS, files_of_projection, has_projection
 from hubkit.cards.layout import FP32_ONNX_FILE, MODEL_FILES, RECIPE_FILE
 from hubkit.errors import HubkitError, ModelError, StoreError
 from hubkit.formats_records import FormatsReport
@@ -68,7 +67,7 @@ _WHERE = ("name_or_path", "special_tokens_map_file", "tokenizer_file")
 
 
 class BundleInput(Record):
-    """What is published. `published`: format -> the INT8 variant in it."""
+    """What is published. `published`: format -> the variant in it."""
 
     repo_id: str
     recipe: Recipe
@@ -137,7 +136,8 @@ def bundle(given: BundleInput, ctx: Context) -> Bundle:
     sums[BOM] = digest_of_bytes(bom.encode())
     refuse_secrets_once(root, sums, ctx.store)
     write_text(root / SUMS, format_sums(sums))
-    return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+    half = tuple(kind for kind, variant in variants.items() if variant.precision == "fp16")
+    return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root), half=half)
 
 
 def _bom(given: BundleInput, sums: dict[str, str], store: Store) -> str:
@@ -206,7 +206,7 @@ def _wanted(given: BundleInput) -> dict[Format, Variant]:
     if missing or not formats:
         reasons = "; ".join(f"{f.stage} of {f.subject}: {f.reason}" for f in given.report.failures)
         raise ModelError(
-            f"the recipe publishes {' and '.join(missing) or 'nothing'}, but no INT8 variant in"
+            f"the recipe publishes {' and '.join(missing) or 'nothing'}, but no variant in"
             " it was made" + (f" ({reasons})" if reasons else ""),
             hint="Mend what failed, add such a variant to the recipe, or name other formats under"
             " publication.formats.",
@@ -267,7 +267,7 @@ def _place_projection(base: Path, root: Path, max_length: int) -> None:
     and the number of tokens after which texts were cut in the evaluation."""
     if not has_projection(base):
         return
-    for name in PROJECTION_FILES:
+    for name in files_of_projection(base):
         _place(base / name, root / name)
     cut = {"do_lower_case": False, "max_seq_length": max_length}
     write_text(root / "sentence_bert_config.json", json.dumps(cut, indent=2) + "\n")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hubkit.backends.onnx_cost import count_graph, counter_name
+from hubkit.backends.onnx_cost import count_graph
 from hubkit.encoder_formula import encoder_of
 from hubkit.errors import ModelError
 from hubkit.formats_records import Cost
@@ -24,7 +24,7 @@ class CostInput(Record):
 
 @stage(
     "cost",
-    version=2,
+    version=3,
     kind="heavy",
     takes=CostInput,
     gives=Cost,
@@ -40,12 +40,12 @@ def cost(given: CostInput, ctx: Context) -> Cost:
         raise ModelError(f"{variant.name} is no FP32 graph in ONNX: that is what is counted")
     ctx.progress("counting", 0, 1)
     folder = ctx.store.path(variant.artifact)
-    parts = count_graph(folder / variant.model_file, given.input_length)
+    parts, counter = count_graph(folder / variant.model_file, given.input_length)
     encoder = encoder_of(folder)
     ctx.progress("counting", 1, 1)
     return Cost(
         input_length=given.input_length,
         parts=parts,
-        counter=counter_name(),
+        counter=counter,
         formula_macs=encoder.macs(given.input_length) if encoder else None,
     )

@@ -15,9 +15,11 @@ from pydantic import (
     model_serializer,
 )
 
+from hubkit.backends.embedding_modules import files_of_modules, read_modules, read_projection
+from hubkit.backends.projection import MODULES, has_projection, write_projection
 from hubkit.errors import ModelError
 from hubkit.recipe import TaskName
-from hubkit.records import BaseModelInfo, Record, Source
+from hubkit.records import BaseModelInfo, Embedding, Record, Source
 from hubkit.stage import Context, stage
 from hubkit.stages.hub_source import HubReader, Wanted, hub_reader
 from hubkit.stages.model_config import (
@@ -42,13 +44,15 @@ from hubkit.stages.torch_weights import save_as_safetensors
 class FetchModelInput(Record):
     """`path`: the folder of a local model, whose digest is in `source`; None: from the Hub.
 
-    `head` any: the model is to be fine-tuned, and need not be for the task yet.
+    `head` any: the model is to be fine-tuned, and need not be for the task yet. `modules`: those of
+    sentence-transformers are honoured, where features are extracted.
     """
 
     source: Source
     task: TaskName = "text-classification"
     path: str | None = None
     head: Literal["task", "any"] = "task"
+    modules: Literal[True] = True
 
     @model_serializer(mode="wrap")
     def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -56,6 +60,8 @@ class FetchModelInput(Record):
         value: dict[str, object] = serialize(self)
         if self.head == "task":
             value.pop("head", None)
+        if self.task != "feature-extraction":
+            value.pop("modules", None)
         return value
 
 
@@ -71,8 +77,10 @@ class FetchModelInput(Record):
 def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
     """The model that `source` pins, as an artifact, and what its configuration says of it.
 
-    Raises ModelError for a model of another task or without weights or tokenizer, HubError where
-    the Hub does not give it.
+    A model of sentence-transformers whose embedding is more than the mean over its tokens keeps
+    what makes it, as a projection. Raises ModelError for a model of another task or without weights
+    or tokenizer, or with modules that hubkit does not compute, HubError where the Hub does not give
+    it.
     """
     folder = ctx.scratch / "model"
     folder.mkdir()
@@ -82,6 +90,7 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         form = _copy(given, Path(given.path), folder)
     if given.task == "feature-extraction":
         _drop_head(folder / CONFIG, given.source.id)
+    embedding = _embedding(given, folder)
     config = _config(given, folder)
     if form.startswith("pytorch"):
         ctx.progress("converting the weights to safetensors", 0, 0)
@@ -89,7 +98,7 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         save_as_safetensors(folder, bins, given.source.id)
         for name in {*bins, form}:
             (folder / name).unlink()
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = sorted(path for path in folder.rglob("*.safetensors"))
     counted = sum(parameters_of(path) for path in weights)
     size = sum(path.stat().st_size for path in weights)
     return BaseModelInfo(
@@ -101,6 +110,28 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
         max_positions=config.max_positions,
         weights_bytes=size,
         description=config.origin,
+        embedding=embedding,
+    )
+
+
+def _embedding(given: FetchModelInput, folder: Path) -> Embedding | None:
+    """How the model makes an embedding, with the files for it in hubkit's own form; None, and none
+    of these files, where that is the mean over the tokens."""
+    if not has_projection(folder):
+        return None
+    wanted = given.task == "feature-extraction"
+    found = read_projection(folder, given.source.id) if wanted else None
+    (folder / MODULES).unlink()
+    for below in [path for path in folder.iterdir() if path.is_dir()]:
+        shutil.rmtree(below)
+    if found is None or (found.weight is None and found.pooling == "mean"):
+        return None
+    write_projection(found, folder)
+    return Embedding(
+        pooling=found.pooling,
+        dimensions=found.dimensions,
+        activation=None if found.weight is None else found.activation,
+        normalized=found.normalized,
     )
 
 
@@ -120,7 +151,10 @@ def _drop_head(path: Path, model_id: str) -> None:
 
 def _copy(given: FetchModelInput, path: Path, folder: Path) -> str:
     names = kept_files(path)
+    if given.task == "feature-extraction" and has_projection(path):
+        read_projection(path, given.source.id)  # refuses what is not known
     for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(path / name, folder / name)
     if digest_of_model(folder) != given.source.sha:
         raise ModelError(
@@ -133,11 +167,15 @@ def _copy(given: FetchModelInput, path: Path, folder: Path) -> str:
 def _download(given: FetchModelInput, ctx: Context, folder: Path) -> str:
     wanted = Wanted("model", given.source.id, given.source.sha)
     download = _Download(hub_reader(ctx.endpoint, ctx.token, downloads=True), wanted, folder, ctx)
-    present = download.sizes
+    present = {name for name in download.sizes if "/" not in name}
     form = weights_form(present, str(wanted))
     download.get([CONFIG])
     # Before the weights: a model of another task is refused in a second.
     _config(given, folder)
+    if given.task == "feature-extraction" and MODULES in present:
+        download.get([MODULES])
+        modules = read_modules(folder / MODULES, str(wanted))
+        download.get(files_of_modules(modules, download.sizes))
     weights = [form]
     if form in (SAFE_INDEX, TORCH_INDEX):
         download.get([form])
@@ -148,7 +186,7 @@ def _download(given: FetchModelInput, ctx: Context, folder: Path) -> str:
 
 
 class _Download:
-    """Single files of a repository at a commit, into a folder; `sizes`: root file -> bytes."""
+    """Single files of a repository at a commit, into a folder; `sizes`: file -> bytes."""
 
     def __init__(self, reader: HubReader, wanted: Wanted, folder: Path, ctx: Context) -> None:
         self._reader, self._wanted, self._folder, self._ctx = reader, wanted, folder, ctx
@@ -156,8 +194,7 @@ class _Download:
             wanted,
             lambda api: api.model_info(wanted.id, revision=wanted.revision, files_metadata=True),
         )
-        files = [s for s in info.siblings or [] if "/" not in s.rfilename]
-        self.sizes = {s.rfilename: s.size or 0 for s in files}
+        self.sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
 
     def get(self, names: list[str]) -> None:
         """Download files that are not there yet. Raises ModelError for one the Hub has not."""

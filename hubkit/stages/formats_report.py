@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -37,22 +38,19 @@ class FormatsReportInput(Record):
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@stage("formats-report", version=1, kind="pure", takes=FormatsReportInput, gives=Bundle)
+@stage("formats-report", version=2, kind="pure", takes=FormatsReportInput, gives=Bundle)
 def formats_report(given: FormatsReportInput, ctx: Context) -> Bundle:
     """README.md and report.html in the first language, README.<lang>.md and report.<lang>.html in
-    the others, plots/, formats.json, lock.json, recipe.json and SHA256SUMS. Raises HubkitError
-    where a file holds a secret or names a path of this machine."""
+    the others, plots/ in all of them, formats.json, lock.json, recipe.json and SHA256SUMS.
+    Raises HubkitError where a file holds a secret or names a path of this machine."""
     root = ctx.scratch / "formats"
-    root.mkdir()
+    (root / PLOTS).mkdir(parents=True)
     report, first = given.report, given.languages[0]
     for code in dict.fromkeys(given.languages):
         text = markdown(report, code, given.languages, plots=True, page=True)
         write_text(root / card_path(code, primary=first), text)
         write_text(root / page_path(code, primary=first), html(report, code, given.languages))
-    (root / PLOTS).mkdir()
-    for name, drawn in plots(report).items():
-        (root / PLOTS / f"{name}.svg").write_bytes(drawn.svg)
-        (root / PLOTS / f"{name}.png").write_bytes(drawn.png)
+        _draw(report, code, root / PLOTS, "" if code == first else f".{code}")
     write_text(root / RECORDS, record_json(report))
     write_text(root / "lock.json", record_json(report.lock))
     write_text(root / RECIPE_FILE, recipe_json(given.recipe, report.lock))
@@ -61,3 +59,10 @@ def formats_report(given: FormatsReportInput, ctx: Context) -> Bundle:
     refuse_secrets_once(root, sums, ctx.store)
     write_text(root / SUMS, format_sums(sums))
     return Bundle(repo_id=given.repo_id, artifact=ctx.store.adopt(root))
+
+
+def _draw(report: FormatsReport, code: str, folder: Path, stem: str) -> None:
+    for name, drawn in plots(report, code).items():
+        (folder / f"{name}{stem}.svg").write_bytes(drawn.svg)
+        if drawn.png is not None:
+            (folder / f"{name}{stem}.png").write_bytes(drawn.png)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from hubkit.backends.embedding_modules import files_of_modules, is_plain_mean, read_modules
+from hubkit.backends.projection import MODULES
 from hubkit.errors import ModelError
 from hubkit.keys import digest_of_file, digest_of_value
 
@@ -87,7 +89,8 @@ def shards_of(index: Path) -> list[str]:
 
 
 def kept_files(folder: Path) -> list[str]:
-    """The files of a local folder that make the model, sorted. Raises ModelError as above."""
+    """The files of a local folder that make the model, sorted: where it is one of
+    sentence-transformers, with those of its modules. Raises ModelError as above."""
     names = [p.name for p in folder.iterdir() if p.is_file()]
     form = weights_form(names, f"the folder {folder.name}")
     weights = [form]
@@ -99,7 +102,22 @@ def kept_files(folder: Path) -> list[str]:
                 f"the folder {folder.name} lacks {name}, which {form} names",
                 hint="Copy the missing weights, or save the model again with save_pretrained.",
             )
-    return sorted([*small_files(names), *weights])
+    return sorted([*small_files(names), *weights, *_module_files(folder)])
+
+
+def _module_files(folder: Path) -> list[str]:
+    """Those that matter beside the Transformer; none where embeddings are the mean over tokens, as
+    they are without them."""
+    if not (folder / MODULES).is_file():
+        return []
+    try:
+        modules = read_modules(folder / MODULES, folder.name)
+        if is_plain_mean(folder, modules):
+            return []
+    except ModelError:  # said when the model is fetched for its embeddings
+        return []
+    below = [f"{m.path}/{p.name}" for m in modules if m.path for p in (folder / m.path).glob("*")]
+    return files_of_modules(modules, [MODULES, *below])
 
 
 def digest_of_model(folder: Path) -> str:

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubkit.backends.projection import DENSE_WEIGHTS, Projection, write_projection
+from hubkit.backends.projection import (
+    DENSE_WEIGHTS,
+    EMBEDDING,
+    MODULES,
+    Projection,
+    write_projection,
+)
 from hubkit.backends.torch import runtime
 from hubkit.errors import DataError, ModelError
 from hubkit.recipe import Project
@@ -87,7 +93,8 @@ def project(given: ProjectInput, ctx: Context) -> ProjectedModel:
     folder = ctx.scratch / "projected"
     folder.mkdir()
     for path in sorted(source.iterdir()):
-        shutil.copyfile(path, folder / path.name)
+        if path.is_file() and path.name != MODULES:  # the plan says how to pool
+            shutil.copyfile(path, folder / path.name)
     write_projection(Projection(plan.pooling, weight, bias), folder)
     added = folder / DENSE_WEIGHTS
     parameters, size = parameters_of(added), added.stat().st_size
@@ -96,6 +103,7 @@ def project(given: ProjectInput, ctx: Context) -> ProjectedModel:
         base=given.base.model_copy(
             update={
                 "artifact": ctx.store.adopt(folder),
+                "embedding": None,  # of its own
                 "num_parameters": given.base.num_parameters + parameters,
                 "weights_bytes": given.base.weights_bytes + size,
             }
@@ -173,7 +181,8 @@ def _embedded(given: ProjectInput, source: Path, ctx: Context) -> Doubles:
 
     def keep(outputs: Outputs, inputs: Ints) -> Sequence[Floats]:
         if given.plan.pooling == "mean":
-            return task.keep(outputs, inputs, arrays)
+            states = {name: one for name, one in outputs.items() if name != EMBEDDING}
+            return task.keep(states, inputs, arrays)
         first: Floats = outputs["last_hidden_state"][:, :1]
         return [one.copy() for one in first]  # not a view that keeps the whole batch
 

@@ -8,6 +8,12 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubkit.backends.projection import (
+    DENSE_WEIGHTS,
+    MODULES,
+    copy_projection,
+    files_of_projection,
+)
 from hubkit.errors import ModelError
 from hubkit.nearest import did_you_mean
 from hubkit.recipe import Prune
@@ -18,6 +24,8 @@ from hubkit.stages.fetch_model import parameters_of
 from hubkit.stages.model_files import CONFIG, SAFE, SAFE_INDEX
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
@@ -93,8 +101,11 @@ def prune(given: PruneInput, ctx: Context) -> PrunedModel:
     folder = ctx.scratch / "pruned"
     folder.mkdir()
     for path in sorted(source.iterdir()):
-        if path.suffix != ".safetensors" and path.name not in (SAFE_INDEX, CONFIG):
+        if path.suffix == ".safetensors" or path.name in (SAFE_INDEX, CONFIG, MODULES):
+            continue
+        if path.is_file():
             shutil.copyfile(path, folder / path.name)
+    copy_projection(source, folder)
     config[layers.count] = len(kept)
     if isinstance(config.get("pruned_heads"), dict):  # layer -> attention heads that it lacks
         lacking = config["pruned_heads"]
@@ -103,7 +114,9 @@ def prune(given: PruneInput, ctx: Context) -> PrunedModel:
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     save_file(_renumbered(tensors, layers, kept), folder / SAFE, metadata={"format": "pt"})
-    parameters, size = parameters_of(folder / SAFE), (folder / SAFE).stat().st_size
+    weights = [folder / SAFE, *(folder / name for name in _dense(folder))]
+    parameters = sum(map(parameters_of, weights))
+    size = sum(path.stat().st_size for path in weights)
     base = given.base.model_copy(
         update={
             "artifact": ctx.store.adopt(folder),
@@ -119,6 +132,10 @@ def prune(given: PruneInput, ctx: Context) -> PrunedModel:
             num_parameters_before=given.base.num_parameters,
         ),
     )
+
+
+def _dense(folder: Path) -> list[str]:
+    return [name for name in files_of_projection(folder) if name == DENSE_WEIGHTS]
 
 
 def layers_of(config: dict[str, object], model_type: str) -> tuple[_Layers, int]:

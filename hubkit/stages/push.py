@@ -88,10 +88,12 @@ class Tagged(Record):
     moved_from: str | None = None
 
 
-def commit_message(recipe: str, formats: tuple[str, ...]) -> str:
-    """The title of a publication's commit: the same recipe and formats give the same words."""
-    names = {"pytorch": "PyTorch INT8", "onnx": "ONNX INT8", "openvino": "OpenVINO INT8"}
-    return f"Publish {recipe}: {' and '.join(names[f] for f in sorted(formats, reverse=True))}"
+def commit_message(recipe: str, formats: tuple[str, ...], half: tuple[str, ...] = ()) -> str:
+    """The title of a publication's commit: the same recipe and formats give the same words. `half`:
+    those of the formats that are in half precision."""
+    names = {"pytorch": "PyTorch", "onnx": "ONNX", "openvino": "OpenVINO"}
+    said = (f"{names[f]} {'FP16' if f in half else 'INT8'}" for f in sorted(formats, reverse=True))
+    return f"Publish {recipe}: {' and '.join(said)}"
 
 
 def plan_push(given: PushInput, ctx: Context) -> Plan:

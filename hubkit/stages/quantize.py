@@ -1,4 +1,4 @@
-"""An INT8 variant from an FP32 one."""
+"""A variant in INT8, or in half precision, from an FP32 one."""
 
 from __future__ import annotations
 

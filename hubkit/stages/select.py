@@ -1,4 +1,4 @@
-"""Which INT8 variant of a format is published: of those that meet the gate, the preferred one."""
+"""Which variant of a format is published: of those that meet the gate, the preferred one."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _LEAD_CONFIDENCE = 0.95
 
 
 class SelectInput(Record):
-    """Scores of a format's FP32 baseline and of its INT8 variants, their timings where there are
-    any, and the bytes of their weights by name. `must_pay`: what is larger or slower than FP32 does
-    not pass, nor what is outdone by `rival`: the variant of another format that is published
-    anyway."""
+    """Scores of a format's FP32 baseline and of its variants in INT8 or FP16, their timings where
+    there are any, and the bytes of their weights by name. `must_pay`: what is larger or slower than
+    FP32 does not pass, nor what is outdone by `rival`: the variant of another format that is
+    published anyway."""
 
     baseline: Scores
     candidates: tuple[Scores, ...]

@@ -24,6 +24,7 @@ from hubkit.serving.pool import Pool
 from hubkit.serving.probing import Facts, probe
 from hubkit.serving.windows import Meter, level_of
 from hubkit.serving.workload import Sentences, mean_tokens, requests
+from hubkit.stages.benchmark_worker import Fault
 
 if TYPE_CHECKING:
     from hubkit.serving.batching import Inputs, Model
@@ -61,13 +62,6 @@ class Ready(Record):
 class Done(Record):
     kind: Literal["done"] = "done"
     level: Level
-
-
-class Fault(Record):
-    """An exception, as `hubkit.executors.worker.error_event` tells it."""
-
-    kind: Literal["fault"] = "fault"
-    error: dict[str, object]
 
 
 Call = Annotated[Load | RunLevel, Field(discriminator="kind")]

@@ -18,15 +18,18 @@ def save_as_safetensors(folder: Path, names: list[str], model_id: str) -> None:
     Nothing but tensors is unpickled. Raises ModelError where a pickle holds more than that, or
     lacks weights of the model.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import transformers
 
     weights: dict[str, Tensor] = {}
     for name in names:
         weights |= _load(folder / name, model_id)
     # Through the model's own class, which knows shared tensors and the old names of some.
-    model, told = AutoModelForSequenceClassification.from_pretrained(
+    config = transformers.AutoConfig.from_pretrained(folder)
+    name = next(iter(config.architectures or ()), "")
+    usual = transformers.AutoModelForSequenceClassification
+    model, told = getattr(transformers, name, usual).from_pretrained(
         None,
-        config=AutoConfig.from_pretrained(folder),
+        config=config,
         state_dict=weights,
         output_loading_info=True,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from hubkit.build_records import Projected
 from hubkit.cards import numbers
 from hubkit.records import BaseModelInfo, Finetuned, Pruned, Scores, TimingPoint, Variant
 from hubkit.sweep_records import FullModel, SweepRow
@@ -170,7 +171,19 @@ def said_of_base(view: View) -> tuple[Cell, ...]:
     if full is not None:
         same = "was fine-tuned by the same settings" if full.built else "is the base as it is"
         found.append((f" The full model {same}.",))
+    if built and built.projected:
+        found.append(_projected(built.projected))
     return tuple(found)
+
+
+def _projected(done: Projected) -> Cell:
+    return (
+        f" A linear layer makes {done.dimensions} numbers of the {done.width} of an embedding"
+        f" ({done.pooling} pooling): the principal components of {numbers.count(done.rows)} rows of"
+        " the split ",
+        Code(done.split),
+        f", which hold {numbers.percent(done.explained_variance)} of their variance.",
+    )
 
 
 def _trained(view: View, done: Finetuned) -> Cell:

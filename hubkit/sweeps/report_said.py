@@ -133,7 +133,10 @@ def _facts(view: View) -> Iterable[Fact]:
 def _built(view: View) -> Cell:
     """What was done to the model after it was fetched."""
     done = said_of_base(view)
-    return (" ", *(part for cell in done for part in cell)) if done else ()
+    parts = [part for cell in done for part in cell]
+    if parts and isinstance(parts[0], str):
+        parts[0] = f" {parts[0].lstrip()}"
+    return tuple(parts)
 
 
 def _cut(view: View) -> str:

@@ -8,6 +8,7 @@ from hubkit.recipe import (
     IncStatic,
     OnnxBlockwise,
     OnnxDynamic,
+    OnnxFloat16,
     OnnxStatic,
     OpenVinoStatic,
     VariantSpec,
@@ -136,6 +137,8 @@ def settings(spec: VariantSpec) -> str:
         parts += [f"SmoothQuant {spec.smooth_quant}"] if spec.smooth_quant is not None else []
     if isinstance(spec, OnnxDynamic) and spec.blockwise:
         parts.append("groups in 8-bit blocks")
+    if isinstance(spec, OnnxFloat16):
+        parts.append(spec.dtype)
     if isinstance(spec, OnnxBlockwise):
         parts.append(f"{spec.bits} bits in blocks of {spec.block_size}")
     if isinstance(spec, OpenVinoStatic):

@@ -34,7 +34,9 @@ def test_batches_are_the_first_rows_in_order_padded_to_their_longest(tmp_path: P
         [[2, 3]],
     ]
     assert batches[0]["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
-    assert set(batches[0]) == {"input_ids", "attention_mask"}
+    # A model may take types though its tokenizer makes none.
+    assert batches[0]["token_type_ids"].tolist() == [[0] * 5] * 2
+    assert set(batches[0]) == {"input_ids", "attention_mask", "token_type_ids"}
     assert {array.dtype for batch in batches for array in batch.values()} == {np.dtype("int64")}
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
 from hubkit.cards import snippets
-from hubkit.cards.embedding_snippets import pooling_of, sentence_transformers_example
+from hubkit.cards.embedding_snippets import embedding_of, embeddings, sentence_transformers_example
 from hubkit.cards.javascript import javascript_example
 from hubkit.i18n import languages
-from hubkit.records import BaseBuild, Format, Projected
+from hubkit.records import BaseBuild, Embedding, Format, Projected
 from hubkit.stages.card import render_card
 from tests.cards.examples import REPO_ID, artifact, make_base, make_lock
 from tests.cards.test_javascript import FILES
@@ -87,18 +88,62 @@ def test_its_programs_give_the_embedding() -> None:
     assert "ORTModelForCustomTasks" not in _card(None)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+MADE = [
+    Embedding(pooling="mean", dimensions=3, activation="Identity"),
+    Embedding(pooling="cls", dimensions=3, activation="Tanh", normalized=True),
+    Embedding(pooling="cls", dimensions=3, normalized=True),
+]
+
+
+@pytest.mark.parametrize("found", MADE)
 @pytest.mark.parametrize("pair", [False, True])
 @pytest.mark.parametrize("kind", ["pytorch", "onnx", "openvino"])
-def test_they_are_python(kind: Format, pair: bool, pooling: str) -> None:
-    found = "mean" if pooling == "mean" else "cls"
+def test_they_are_python(kind: Format, pair: bool, found: Embedding) -> None:
     text = snippets.loading(kind, REPO_ID, TASK, found) + snippets.prediction(
-        TASK, pair=pair, kind=kind, pooling=found
+        TASK, pair=pair, kind=kind, made=found
     )
     ast.parse(text)
     assert max(map(len, text.splitlines())) <= 100
-    assert ("mean(0)" in text) == (kind == "pytorch" and pooling == "mean")
+    assert ("mean(0)" in text) == (kind == "pytorch" and found.pooling == "mean")
     ast.parse(sentence_transformers_example(REPO_ID))
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_the_program_of_pytorch_computes_it(
+    made: Embedding, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the card prints, run on states that are given."""
+    import torch
+    import transformers.utils
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    states, weight, bias = torch.randn(1, 5, 4), torch.randn(3, 4), torch.randn(3)
+    save_file({"linear.weight": weight, "linear.bias": bias}, tmp_path / "dense")
+    monkeypatch.setattr(transformers.utils, "cached_file", lambda *_: str(tmp_path / "dense"))
+    program = embeddings("pytorch", made, pair=True).partition("inputs = tokenizer")[0]
+    names: dict[str, object] = {"model": lambda **_: {"last_hidden_state": states}, "repo_id": ""}
+    exec(program, names)
+    expected = states[0].mean(0) if made.pooling == "mean" else states[0, 0]
+    if made.activation:
+        expected = weight @ expected + bias
+    if made.activation == "Tanh":
+        expected = expected.tanh()
+    if made.normalized:
+        expected = expected / expected.norm()
+    embed = names["embed"]
+    assert callable(embed)
+    assert torch.allclose(embed({}), expected, atol=1e-6)
+
+
+def test_the_card_names_the_base_s_own_modules() -> None:
+    base = make_base(labels=(), artifact=artifact("base", **FILES), embedding=MADE[1])
+    report = report_of(TASK).model_copy(update={"base": base})
+    card = render_card(recipe_of(TASK), "", make_lock(), report, REPO_ID, shipped=())
+    assert "by its own modules: `Pooling (cls)`, `Dense (Tanh)`, `Normalize`." in card
+    assert "ORTModelForCustomTasks" in card
+    assert "the mean over the tokens of the last hidden state" not in card
+    assert "by its own modules" not in _card(None) + _card(BUILT)
 
 
 def test_javascript_reads_the_same_output() -> None:
@@ -109,11 +154,12 @@ def test_javascript_reads_the_same_output() -> None:
 
 
 def test_the_fp32_model_is_loaded_by_the_same_class() -> None:
-    text = snippets.loading_fp32_onnx("me/x", TASK, "mean")
+    text = snippets.loading_fp32_onnx("me/x", TASK, MADE[0])
     assert "model = ORTModelForCustomTasks.from_pretrained(" in text
 
 
 def test_the_lock_says_how_it_pools() -> None:
-    assert pooling_of(make_lock()) is None
-    assert pooling_of(make_lock(built=BUILT)) == "mean"
+    assert embedding_of(make_lock(), make_base()) is None
+    made = embedding_of(make_lock(built=BUILT), make_base())
+    assert made == Embedding(pooling="mean", dimensions=96, activation="Identity")
     assert "projected" not in BaseBuild().model_dump()

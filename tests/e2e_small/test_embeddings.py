@@ -122,6 +122,7 @@ def test_verify_compares_the_embeddings(made: Publication, tmp_path: Path) -> No
     report = Report.model_validate_json((made.folder / "results.json").read_bytes())
     right = projection_of(made.folder)
     assert right is not None
+    assert right.bias is not None
     here = Place(repo_id=str(made.folder), revision="main", folder=str(made.folder))
     assert check_pytorch(here, report).checked
     assert check_onnx(here, report).checked

@@ -13,6 +13,7 @@ from hubkit.formats_records import (
     Divergence,
     Engine,
     FormatsReport,
+    GpuInfo,
     Invariance,
     Level,
     Missing,
@@ -479,3 +480,28 @@ def make_embeddings(**changes: object) -> FormatsReport:
         failures=(),
     )
     return report.model_copy(update=changes)
+
+
+def make_uncounted() -> FormatsReport:
+    """A model whose graph cannot be counted, on a machine with a GPU."""
+    report = make_formats()
+    why = "model.onnx cannot be counted (hubkit: there is a MatMul in a branch or a loop (Loop))"
+    curves = [
+        one.model_copy(
+            update={
+                "points": tuple(
+                    at.model_copy(update={"limit_per_s": None, "share": None}) for at in one.points
+                )
+            }
+        )
+        for one in report.curves
+    ]
+    return report.model_copy(
+        update={
+            "cost": None,
+            "rooflines": (),
+            "curves": tuple(curves),
+            "gpu": GpuInfo(name="Example GPU 80GB", memory_gib=79.2, capability="8.0"),
+            "failures": (Failed(stage="cost", subject=REFERENCE, reason=why),),
+        }
+    )

@@ -12,15 +12,32 @@ from html.parser import HTMLParser
 
 import pytest
 
+from hubkit import formats_assembling
+from hubkit import machine as machine_module
+from hubkit.backends import engines_missing, torch_engines
+from hubkit.backends.engines import engines_of
+from hubkit.backends.engines_missing import Here, no_choice
+from hubkit.backends.gpu import Gpu
+from hubkit.formats.phrases import phrase
 from hubkit.formats.plot_charts import words
+from hubkit.formats.plot_model import HUES, SHAPES, shape_of
 from hubkit.formats.report_page import html, markdown
-from hubkit.formats_records import FormatsReport, Missing
+from hubkit.formats_records import FormatsReport, Missing, Peaks
 from hubkit.i18n import language, languages, plain
+from hubkit.machine import Target
 from hubkit.paths import templates_dir
 from hubkit.records import Failed
+from hubkit.stages import peaks_worker
 from tests.cards.markdown import headings, html_tokens, table_lines, tables
 from tests.cards.test_languages import numbers_in
-from tests.formats.examples import ENGINES, HOSTILE, make_embeddings, make_formats
+from tests.formats.examples import (
+    ENGINES,
+    HOSTILE,
+    machine,
+    make_embeddings,
+    make_formats,
+    make_uncounted,
+)
 from tests.test_i18n import wanted
 
 OTHERS = tuple(code for code in languages() if code != "en")
@@ -77,7 +94,7 @@ def hostile() -> FormatsReport:
                     "tools": {HOSTILE: HOSTILE},
                 }
             ),
-            "cost": report.cost.model_copy(update={"counter": HOSTILE}),
+            "cost": report.cost and report.cost.model_copy(update={"counter": HOSTILE}),
             "machine": report.machine.model_copy(update={"cpu": HOSTILE, "os": HOSTILE}),
             "peaks": report.peaks.model_copy(update={"missing": {"bf16": HOSTILE}}),
             "noise": tuple(one.model_copy(update={"what": HOSTILE}) for one in report.noise),
@@ -236,20 +253,100 @@ def test_arabic_reads_from_the_right_and_its_code_from_the_left() -> None:
     assert "dir=" not in markdown(make_formats())
 
 
-def test_fixed_words_on_a_machine_are_those_that_the_records_have() -> None:
-    """A sentence of the template that no stage writes any more would stay English everywhere."""
-    from hubkit import machine
-    from hubkit.backends import engines_missing
-    from hubkit.stages import peaks_worker
+def written_by_stages() -> set[str]:
+    """Every sentence on what a machine lacks, as the stages write it."""
+    plenty = Here(Target(None, frozenset({"avx512_fp16", "avx512_bf16"})))
+    little = Here(Target(None, frozenset({"avx2"})))
+    on_gpu = Here(little.target, Gpu("Example", (8, 0), 1))
+    old = [engines_missing.of_cuda(h, w) for h in (little, on_gpu) for w in ("torch", "CUDA")]
+    found = [
+        *(one.missing for here in (plenty, little) for one in engines_of((), machine(), here)),
+        *old,
+        no_choice(),
+        *(little.openvino_lacks(precision) for precision in ("fp16", "bf16")),
+    ]
+    said = {text for one in found if one for text in (one.reason, one.cure)}
+    slow = (little.slow_bfloat16(), Target("avx2", frozenset({"avx2"})).slow("float16"))
+    return said | {text for text in slow if text}
 
-    sources = "".join(inspect.getsource(one) for one in (machine, engines_missing, peaks_worker))
-    written = re.sub(r'"\s*"', "", sources)
+
+def messages_of_fixed_sentences() -> list[str]:
     template = (templates_dir() / "report" / "formats.body.j2").read_text(encoding="utf-8")
-    known = re.search(r"set known = \{(.*?)\n\} %\}", template, re.DOTALL)
-    assert known
-    said = re.findall(r'^  "(.*?)": _\(', known[1], re.MULTILINE)
-    assert len(said) > 8
-    assert [one for one in said if one not in written] == []
+    return re.findall(r'^  N_\("(.*)"\),$', template, re.MULTILINE)
+
+
+def test_every_sentence_of_the_stages_is_a_message() -> None:
+    messages = messages_of_fixed_sentences()
+    assert len(messages) > 20
+    for text in written_by_stages():
+        assert text.startswith("pip ") or phrase(text, messages), text
+
+
+def test_every_message_is_a_sentence_that_something_writes() -> None:
+    """One that no stage writes any more would stay English everywhere else."""
+    modules = (engines_missing, formats_assembling, machine_module, peaks_worker, torch_engines)
+    sources = re.sub(r'"\s*f?"', "", "".join(map(inspect.getsource, modules)))
+    pieces = re.compile(r"\{\w+\}|torch\.compile makes C\+\+ of the model, and |\.$")
+    for message in messages_of_fixed_sentences():
+        for piece in pieces.split(message):
+            assert piece in sources, message
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_nothing_fixed_stays_english(code: str) -> None:
+    reasons = sorted(written_by_stages())
+    engines = [
+        ENGINES[0].model_copy(
+            update={
+                "name": f"torch-cpu-fp32.{number}",
+                "missing": Missing(reason=text, cure=text),
+            }
+        )
+        for number, text in enumerate(reasons)
+    ]
+    partial = ("only engines of the names onnx*, torch*", "only a part of the evaluation rows")
+    noise = tuple(
+        one.model_copy(update={"what": what})
+        for one, what in zip(
+            make_formats().noise * 2,
+            ("1 thread against 2", "torch-cpu-fp32 against onnxruntime-cpu-fp32"),
+            strict=False,
+        )
+    )
+    text = plain(
+        markdown(make_formats(engines=(*ENGINES, *engines), partial=partial, noise=noise), code)
+    )
+    for english in (*partial, *(one.what for one in noise), "against", "only "):
+        assert english not in text
+    for sentence in reasons:
+        if not sentence.startswith("pip "):
+            assert sentence not in text, sentence
+    assert "`onnx*" not in text  # the values are there, as they are
+    assert "onnx\\*" in text
+
+
+def test_what_could_not_be_counted_is_not_measured_and_says_why() -> None:
+    report = make_uncounted()
+    for code in ("en", "ru", "ja", "ar"):
+        text = plain(markdown(report, code, plots=True))
+        assert "a MatMul in a branch or a loop" in text
+        assert "plots/roofline" not in text
+        assert "2,720" not in text
+        assert language(code).gettext("not measured") in text
+        assert "Example GPU 80GB" in text
+        assert len(headings(text)) == len(headings(markdown(make_formats(), code)))
+        assert Page(html(report, code)).inside == []
+    english = markdown(report)
+    assert "**Total FLOPs: not measured**" in english
+    assert "The graph could not be counted." in english
+    assert "| GPU | Example GPU 80GB · memory: 79.2 GiB; compute capability: 8.0 |" in english
+    assert FormatsReport.model_validate_json(report.model_dump_json(by_alias=True)) == report
+
+
+def test_peaks_that_were_not_measured_are_no_empty_table() -> None:
+    nothing = Peaks(machine=machine(), threads=2, peaks=(), bandwidths=())
+    text = markdown(make_formats(peaks=nothing, rooflines=()))
+    assert "### What the machine can do\n\nnot measured\n" in text
 
 
 def test_what_is_missing_is_said_in_the_language() -> None:
@@ -263,3 +360,8 @@ def test_what_is_missing_is_said_in_the_language() -> None:
     text = markdown(make_formats(engines=engines), "ru")
     assert "| Здесь нет GPU NVIDIA или драйвера для него. |" in text
     assert "и на ней: `pip install x` |" in text
+
+
+def test_no_two_engines_look_alike() -> None:
+    looks = [(hue % HUES, shape_of(hue)) for hue in range(HUES * SHAPES)]
+    assert len(set(looks)) == len(looks)

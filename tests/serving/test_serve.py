@@ -50,7 +50,7 @@ def test_health_and_metadata(server: Running) -> None:
     assert _get(server, f"/v2/models/{NAME}/versions/1/ready")[0] == 200
     status, found = _get(server, "/v2")
     assert (status, found["name"]) == (200, "hubkit")
-    assert found["extensions"] == ["binary_tensor_data"]
+    assert found["extensions"] == ["binary_tensor_data", "model_configuration"]
     status, found = _get(server, f"/v2/models/{NAME}")
     assert found == {
         "name": NAME,
@@ -65,6 +65,14 @@ def test_health_and_metadata(server: Running) -> None:
             {"name": "tokens", "datatype": "FP32", "shape": [-1, -1, 1]},
         ],
     }
+    status, found = _get(server, f"/v2/models/{NAME}/versions/1/config")
+    assert (status, found["name"], found["backend"]) == (200, NAME, "onnxruntime")
+    assert found["max_batch_size"] == 32
+    assert found["input"] == [
+        {"name": name, "data_type": "TYPE_INT64", "dims": [-1]}
+        for name in ("input_ids", "attention_mask")
+    ]
+    assert [one["dims"] for one in found["output"]] == [[2], [-1, 1]]
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -199,10 +207,12 @@ def test_requests_sent_without_waiting_are_answered_in_order(server: Running) ->
     head = b"POST " + _INFER.encode() + b" HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         sock.sendall(b"".join(head % len(body) + body for body in bodies))
+        # One reader: HTTPResponse would have one each, and keep what it read too much.
+        reader = sock.makefile("rb")
         for number in range(5):
-            answer = http.client.HTTPResponse(sock, method="POST")
-            answer.begin()
-            found = json.loads(answer.read())
+            assert reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            length = http.client.parse_headers(reader)["Content-Length"]
+            found = json.loads(reader.read(int(length)))
             assert found["id"] == str(number)
             assert found["outputs"][0]["data"] == [5 + number, -5 - number]
 

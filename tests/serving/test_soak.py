@@ -31,7 +31,10 @@ def _soak(server: Running) -> Soak:
 
 
 @pytest.mark.parametrize(
-    "total", [300, pytest.param(10_000, marks=pytest.mark.conformance)], ids=["short", "whole"]
+    # Holes in the heap that grow with requests are seen only after tens of thousands.
+    "total",
+    [300, pytest.param(40_000, marks=pytest.mark.conformance)],
+    ids=["short", "whole"],
 )
 def test_good_requests_are_answered_rightly_and_bad_ones_refused(
     tiny_folder: Path, total: int

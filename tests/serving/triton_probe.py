@@ -17,7 +17,15 @@ def main(address: str, model: str) -> None:
     assert client.is_server_ready()
     assert client.is_model_ready(model)
     assert client.is_model_ready(model, "1")
-    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    extensions = client.get_server_metadata()["extensions"]
+    assert extensions == ["binary_tensor_data", "model_configuration"]
+    configuration = client.get_model_config(model)
+    assert configuration["max_batch_size"] >= 1
+    assert configuration["input"][0] == {
+        "name": "input_ids",
+        "data_type": "TYPE_INT64",
+        "dims": [-1],
+    }
     metadata = client.get_model_metadata(model)
     assert [one["name"] for one in metadata["inputs"]] == ["input_ids", "attention_mask"]
     for binary in (True, False):

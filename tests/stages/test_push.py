@@ -492,3 +492,5 @@ def test_commit_message() -> None:
         commit_message("distilbert-sst2", ("onnx", "pytorch"))
         == "Publish distilbert-sst2: PyTorch INT8 and ONNX INT8"
     )
+    half = commit_message("distilbert-sst2", ("onnx", "pytorch"), ("onnx",))
+    assert half == "Publish distilbert-sst2: PyTorch INT8 and ONNX FP16"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hubkit.build_records import BaseBuild, Finetuned, Pruned
+from hubkit.build_records import BaseBuild, Finetuned, Projected, Pruned
 from hubkit.cli.show_full import full_table_of
 from hubkit.records import Failed, Scores, Timings
 from hubkit.sweep_records import FullModel, SweepReport
@@ -113,6 +113,30 @@ def test_a_sweep_of_one_model_has_no_such_table() -> None:
     assert "Full and pruned" not in markdown(make_report())
     assert "full" not in make_report().model_dump()
     assert "built" not in make_report().lock.model_dump()
+
+
+def test_a_projection_of_the_base_is_told_of() -> None:
+    report = make_report()
+    done = Projected(
+        dimensions=96,
+        width=768,
+        pooling="mean",
+        split="train",
+        rows=5000,
+        rows_available=5010,
+        overlapping=7,
+        unusable=3,
+        max_length=64,
+        seed=13,
+        explained_variance=0.913,
+    )
+    lock = report.lock.model_copy(update={"built": BaseBuild(projected=done)})
+    text = markdown(report.model_copy(update={"lock": lock}))
+    said = "A linear layer makes 96 numbers of the 768 of an embedding (mean pooling)"
+    assert said in text
+    assert f"  {said}" not in text
+    assert "5,000 rows of the split `train`, which hold 91.3% of their variance." in text
+    assert "linear layer" not in markdown(report)
 
 
 def test_fp32_and_int8_of_both_are_in_one_table() -> None:
