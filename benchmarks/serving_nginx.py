@@ -3,9 +3,10 @@
 nginx answers with a fixed answer of the protocol, on one core; whoever sends has the other. Three
 addresses: `once` answers at once; `busy` compresses its answer first, which takes it some 70 µs;
 `paced` lets a fixed number of requests a second through (limit_req with a burst). Of a server that
-answers at once a latency is mostly what the generator itself takes. The generators take turns, and
-the median of the rounds is shown with their range, so that a difference can be told from what the
-same generator says from round to round.
+answers at once a latency is mostly what the generator itself takes. The generators take turns, in
+many short rounds, and what one says is put over what the other says in the same round: the median
+of these ratios is shown with their quartiles, so that a difference can be told from what the same
+generator says from round to round.
 
 perf_analyzer is in Linux wheels of tritonclient up to 2.58 (data/bin/perf_analyzer); it needs
 libb64 and CUDA's libcudart.so.12, which uses no GPU here.
@@ -206,7 +207,7 @@ def sentence() -> Inputs:
     return dict(zip(_TENSORS, (ids, np.ones_like(ids)), strict=True))
 
 
-def main(seconds: int = 3, rounds: int = 5) -> None:
+def main(seconds: int = 1, rounds: int = 15) -> None:
     """Print all of them at 1, 8 and 32 clients on the three addresses."""
     body = encode_request(sentence())
     with tempfile.TemporaryDirectory() as scratch:
@@ -220,9 +221,13 @@ def main(seconds: int = 3, rounds: int = 5) -> None:
                 write_requests(file, [request.replace(b"\r\n", gzip, 1)])
                 for clients in (1, 8, 32):
                     found: dict[str, list[Said | None]] = {"wrk": [], "hubkit": []}
-                    for _ in range(rounds):
-                        found["wrk"].append(wrk(folder, model, body, clients, seconds))
-                        found["hubkit"].append(ours(file, clients, seconds))
+                    for number in range(rounds):
+                        for who in list(found) if number % 2 else reversed(found):
+                            found[who].append(
+                                ours(file, clients, seconds)
+                                if who == "hubkit"
+                                else wrk(folder, model, body, clients, seconds)
+                            )
                     compare(f"{model:5} {clients:2}", found)
 
 
@@ -243,8 +248,7 @@ def beside_analyzer(model: str, port: int, seconds: int = 6, rounds: int = 5) ->
 
 def compare(what: str, found: dict[str, list[Said | None]]) -> None:
     """Print a line for each generator: medians of its rounds, with the range of its means, and
-    hubkit's over its own."""
-    mine = [one for one in found["hubkit"] if one is not None]
+    hubkit's over its own of the same round: median and quartiles."""
     for who, all_rounds in found.items():
         rounds = [one for one in all_rounds if one is not None]
         if len(rounds) < len(all_rounds):
@@ -260,10 +264,22 @@ def compare(what: str, found: dict[str, list[Said | None]]) -> None:
         line += f"  mean {median('mean_ms'):7.3f} ({means[0]:.3f} to {means[-1]:.3f})"
         line += f"  p50 {median('p50_ms'):7.3f}  p99 {median('p99_ms'):7.3f} ms"
         if who != "hubkit":
-            ratios = [median(key, mine) / median(key) for key in ("mean_ms", "p50_ms")]
-            line += f"  hubkit / it: mean {ratios[0]:.3f}, p50 {ratios[1]:.3f}"
+            pairs = [
+                (mine, its)
+                for mine, its in zip(found["hubkit"], all_rounds, strict=True)
+                if mine is not None and its is not None
+            ]
+            mean = quartiles([mine.mean_ms / its.mean_ms for mine, its in pairs])
+            p50 = quartiles([mine.p50_ms / its.p50_ms for mine, its in pairs])
+            line += f"  hubkit / it: mean {mean}, p50 {p50}"
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def quartiles(values: list[float]) -> str:
+    """The median of values, with the lower and the upper quartile."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.3f} ({low:.2f} to {high:.2f})"
 
 
 def _need(program: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
 
 from hubkit.errors import MissingDependencyError
@@ -13,6 +14,7 @@ def require(module: str, *, extra: str) -> ModuleType:
 
     An ImportError from a package inside it counts too: the extra is what brings that package.
     """
+    report_to_nobody()
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -23,3 +25,13 @@ def require(module: str, *, extra: str) -> ModuleType:
             else f"{module} cannot be imported: {error}",
             hint=f'pip install "hubkit[{extra}]"',
         ) from error
+
+
+def report_to_nobody() -> None:
+    """Keep OpenVINO and NNCF from telling their makers that they are used.
+
+    Importing openvino forks a process that sends an event, with all pipes of this one; forked while
+    other threads hold locks it may never end, and whoever reads these pipes to their end with it.
+    Without openvino_telemetry both use a stub of their own.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # means: none

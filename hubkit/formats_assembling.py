@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubkit.backends.gpu import find_gpu
+from hubkit.errors import UsageError
 from hubkit.formats_measuring import measure_formats
 from hubkit.formats_records import (
     Engine,
@@ -19,9 +20,10 @@ from hubkit.formats_records import (
 from hubkit.formats_variants import Compared, compare
 from hubkit.machine import default_threads, machine_info
 from hubkit.preparing import NO_ORIGINS, Origins
-from hubkit.recipe_file import LoadedRecipe
+from hubkit.recipe_file import RECIPE, LoadedRecipe
 from hubkit.records import Failed, MachineInfo
 from hubkit.runner import Runner
+from hubkit.serving.client import Client
 from hubkit.stages.search_serving import SearchServingInput, search_serving
 from hubkit.stages.serve_load import ServeLoadInput, serve_load
 from hubkit.stages.serve_url import ServeUrlInput, serve_url
@@ -53,13 +55,16 @@ def formats_of(
 ) -> FormatsReport:
     """Everything that the report shows; nothing is written out."""
     recipe = loaded.recipe
+    refuse_away(choice, recipe.name)
     compared = compare(run, loaded, origins)
+    refuse_long(choice.plan, compared.material.base.max_positions)
     machine, material = machine_info(), compared.material
-    found = measure_formats(run, recipe.task, compared, machine, choice.engines)
+    metric = recipe.evaluation.metrics[0]
+    found = measure_formats(run, metric, compared, machine, choice.engines)
     able = [one for one in found.engines if one.missing is None and one.served]
     curves, failed = _serve(run, compared, able, choice.plan, machine)
     searched, unfound = (
-        _search(run, compared, able, curves, choice, machine, recipe.name)
+        _search(run, compared, able, curves, choice, machine, _named(loaded))
         if choice.search
         else ((), ())
     )
@@ -76,7 +81,6 @@ def formats_of(
         machine=machine,
         gpu=_gpu(found.engines),
         variants=compared.variants,
-        scores=compared.scores,
         engines=found.engines,
         cost=found.cost,
         peaks=found.peaks,
@@ -91,6 +95,27 @@ def formats_of(
         search=searched,
         failures=(*compared.failures, *found.failures, *failed, *unfound),
     )
+
+
+def refuse_away(choice: Choice, name: str) -> None:
+    """Raise HubkitError now, and not after minutes, where the server that is to be measured is away
+    or has no such model."""
+    if choice.url is None:
+        return
+    client = Client(choice.url)
+    try:
+        client.model(choice.server_model or name)
+    finally:
+        client.close()
+
+
+def refuse_long(plan: ServingPlan, most: int) -> None:
+    """Raise UsageError for sentences of more tokens than the model takes."""
+    if plan.input_length is not None and plan.input_length > most:
+        raise UsageError(
+            f"--length {plan.input_length}: the model takes at most {most} tokens",
+            hint=f"Give --length {most} or less, or leave it out.",
+        )
 
 
 def _serve(
@@ -154,6 +179,13 @@ def _search(
     ]
     found, failed = run.try_map(search_serving, calls)
     return tuple(found), tuple(failed)
+
+
+def _named(loaded: LoadedRecipe) -> str:
+    """The recipe as `hubkit serve` is told of it: a shipped one's name; of another one its folder
+    or file, without what is above it, which is of one machine."""
+    name = loaded.folder.name if loaded.path.name == RECIPE else loaded.path.name
+    return f"{name} --demo" if loaded.demo else name
 
 
 def _of_url(

@@ -22,7 +22,6 @@ from hubkit.formats_records import (
 from hubkit.formats_variants import Compared
 from hubkit.machine import default_threads
 from hubkit.nearest import did_you_mean
-from hubkit.recipe import TaskName
 from hubkit.records import Failed, MachineInfo, Variant
 from hubkit.roofline import batch_curve as curve_of
 from hubkit.roofline import rooflines
@@ -32,7 +31,6 @@ from hubkit.stages.cost import CostInput, cost
 from hubkit.stages.diverge import Diverged, DivergeInput, diverge
 from hubkit.stages.peaks import PeaksInput, peaks
 from hubkit.stages.vectors import Vectors, VectorsInput, vectors
-from hubkit.tasks import task_for
 
 # What two FP32 runs of one model differ by at least, of the size of a vector: float32's epsilon.
 _LEAST_NOISE = 2.0**-23
@@ -60,12 +58,13 @@ class FormatsMeasured:
 
 def measure_formats(
     run: Runner,
-    task: TaskName,
+    metric: str,
     compared: Compared,
     machine: MachineInfo,
     patterns: Sequence[str] = (),
 ) -> FormatsMeasured:
-    """Everything but serving, of the engines whose names fit one of `patterns` (none: of all).
+    """Everything but serving, of the engines whose names fit one of `patterns` (none: of all);
+    `metric`: the task's, that the compared rows are scored by.
 
     The reference is always run for the divergence of the others, and PyTorch FP32 for the noise,
     chosen or not. An engine that fails is among the failures, and the others go on; so is a graph
@@ -76,8 +75,8 @@ def measure_formats(
     engines = chosen_engines(every, patterns)
     reference = every[0]
     if reference.variant is None:
-        raise _no_reference(compared)
-    found = _Work(run, task, compared, machine)
+        raise _no_reference(compared.failures)
+    found = _Work(run, metric, compared, machine)
     costs, uncounted = found.cost(reference)
     divergences, invariances, noise, failed = found.divergences(
         engines, (reference, *(e for e in every if e.name == _SECOND))
@@ -99,11 +98,11 @@ def measure_formats(
     )
 
 
-def _no_reference(compared: Compared) -> ModelError:
+def _no_reference(failures: Sequence[Failed]) -> ModelError:
     """Of a model without FP32 in ONNX that runs."""
-    why = [f"{one.subject}: {one.reason}" for one in compared.failures if "fp32" in one.subject]
+    why = [f"{one.subject}: {one.reason}" for one in failures if "fp32" in one.subject]
     return ModelError(
-        f"there is no FP32 model in ONNX to compare with ({'; '.join(why) or 'none was scored'})"
+        f"there is no FP32 model in ONNX to compare with ({'; '.join(why) or 'none was made'})"
     )
 
 
@@ -124,7 +123,7 @@ def chosen_engines(engines: Sequence[Engine], patterns: Sequence[str]) -> tuple[
 @dataclass(frozen=True)
 class _Work:
     run: Runner
-    task: TaskName
+    metric: str
     compared: Compared
     machine: MachineInfo
 
@@ -144,12 +143,6 @@ class _Work:
         tokens = max(2, round(material.evaluation.mean_tokens))
         length = -(-tokens // _LENGTH_STEP) * _LENGTH_STEP
         return max(2, min(length, material.base.max_positions))
-
-    @property
-    def metric(self) -> str:
-        """The first that the variants were scored by."""
-        names = [metric.name for one in self.compared.scores for metric in one.metrics]
-        return names[0] if names else task_for(self.task).default_metrics[0]
 
     def variant(self, engine: Engine) -> Variant:
         return self.compared.variant(engine.variant or "")
@@ -201,7 +194,8 @@ class _Work:
         tuple[Failed, ...],
     ]:
         """The divergences and invariances of these engines from the first yardstick, and its own;
-        what FP32 differs by from itself, in the yardsticks too; and what failed."""
+        what FP32 differs by from itself, in the yardsticks too; and what failed. Raises ModelError
+        where the first yardstick did."""
         reference = yardsticks[0]
         able = {e.name: e for e in (*yardsticks, *engines) if e.missing is None}
         calls = [(self._vectors_input(e), e.name, _LANES[e.runtime]) for e in able.values()]
@@ -212,7 +206,7 @@ class _Work:
         full = {one.engine: one for one in ran if one.threads == self.threads}
         theirs = full.get(reference.name)
         if theirs is None:
-            return (), (), (), tuple(failed)
+            raise _no_reference(failed)
         compared, more = self.run.try_map(
             diverge,
             [(self._diverge_input(one, theirs), one.engine, "main") for one in full.values()],

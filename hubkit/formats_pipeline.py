@@ -10,13 +10,11 @@ from pathlib import Path
 from hubkit.errors import UsageError
 from hubkit.formats_assembling import ALL, Choice, formats_of
 from hubkit.formats_records import FormatsReport, ServingPlan
-from hubkit.hub.manifest import SUMS, parse_sums
 from hubkit.i18n import language
-from hubkit.keys import files_of
 from hubkit.pipeline import known_stages, session
+from hubkit.report_folder import refuse_foreign, write_folder
 from hubkit.runner import Listener, Ran
 from hubkit.stages.formats_report import RECORDS, FormatsReportInput, formats_report
-from hubkit.sweep_pipeline import write_folder
 
 MOST_CLIENTS = 1024
 _LEVELS = re.compile(r"(\d+):(\d+)(?::(\d+))?")
@@ -56,7 +54,7 @@ def report_formats(
         run.again = anew
         recipe = loaded.recipe
         folder = output if output is not None else Path(f"{recipe.name}-formats")
-        refuse_foreign(folder)
+        refuse_foreign(folder, RECORDS, "a report on formats")
         report = formats_of(run, loaded, origins, choice)
         ready = run.run(
             formats_report,
@@ -87,7 +85,7 @@ def serving_plan(
             raise UsageError(
                 f"--window {window_s:g}: not a useful length", hint="Give 0.05 to 600 seconds."
             )
-        update["window_s"] = window_s
+        update |= {"window_s": window_s, "level_s": max(5.0, 10 * window_s)}
     return ServingPlan.model_validate(update)
 
 
@@ -107,17 +105,3 @@ def concurrency_levels(text: str) -> tuple[int, ...]:
             hint="Write 1:32, 1:32:4, or 1,2,4,8.",
         )
     return levels
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise UsageError where files would be lost that no such report wrote."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    sums = folder / SUMS
-    listed = parse_sums(sums.read_text(encoding="utf-8")) if sums.is_file() else {}
-    foreign = not folder.is_dir() or RECORDS not in listed
-    if foreign or set(files_of(folder)) - {SUMS, *listed}:
-        raise UsageError(
-            f"{folder} holds files that are not of a report on formats",
-            hint="Name another folder: --output.",
-        )

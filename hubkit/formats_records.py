@@ -15,7 +15,6 @@ from hubkit.records import (
     Format,
     Lock,
     MachineInfo,
-    Scores,
     Variant,
 )
 
@@ -256,6 +255,8 @@ class Level(Record):
     windows: tuple[Window, ...]
     cpu_cores: float | None = None  # used by the server: CPU seconds a second; None: not known
     peak_rss_mb: float | None = None
+    # Of the machine itself, just before and after: see `serving.yardstick`. None: not taken.
+    machine_gflops: float | None = None
 
 
 class ServingPlan(Record):
@@ -268,6 +269,8 @@ class ServingPlan(Record):
     window_s: float = 0.3
     min_requests: int = 20  # of a window, which is longer where so many take longer
     max_windows: int = 10
+    # A level that is not steady ends after so long too, but not before its third window.
+    level_s: float = 5.0
     warmup_requests: int = 10
     seed: int = 13
 
@@ -347,7 +350,6 @@ class FormatsReport(Record):
     machine: MachineInfo
     gpu: GpuInfo | None = None  # None: there is none, or its name was not kept yet
     variants: tuple[Variant, ...]
-    scores: tuple[Scores, ...]
     engines: tuple[Engine, ...]
     cost: Cost | None = None  # None: it could not be counted; `failures` says why (stage cost)
     peaks: Peaks

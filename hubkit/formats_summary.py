@@ -20,8 +20,8 @@ class PartSummary(Record):
 class EngineSummary(Record):
     """An engine that was measured. None: not measured, or the reference itself. `best_*`: at the
     number of clients with the most sentences a second; `one_mean_ms`: of one client alone;
-    `steady`: whether its outputs depend neither on the batch nor on padding; `stable`: of its
-    levels shown."""
+    `steady`: whether its outputs depend neither on the batch nor on padding; `stable`,
+    `one_stable`: of these two levels."""
 
     engine: str
     label: str
@@ -37,6 +37,7 @@ class EngineSummary(Record):
     best_p99_ms: float | None = None
     one_mean_ms: float | None = None
     stable: bool = True
+    one_stable: bool = True
 
 
 class FormatsSummary(Record):

@@ -5,27 +5,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hubkit.analysing import predict_all
+from hubkit.errors import DataError
 from hubkit.lock import version_of
 from hubkit.measuring import optimize
 from hubkit.preparing import NO_ORIGINS, Material, Origins, prepare
 from hubkit.quantizing import CalibrationRows
-from hubkit.recipe import IncDynamic, IncStatic, OnnxFloat16, OpenVinoStatic, Recipe, VariantSpec
+from hubkit.recipe import (
+    IncDynamic,
+    IncStatic,
+    OnnxFloat16,
+    OpenVinoStatic,
+    Recipe,
+    VariantSpec,
+    calibration_of,
+)
 from hubkit.recipe_check import check_recipe
 from hubkit.recipe_file import LoadedRecipe
-from hubkit.records import Failed, Scores, Variant
+from hubkit.records import Failed, Variant
 from hubkit.runner import Runner
-from hubkit.stages.evaluate import evaluate
 from hubkit.stages.quantize import QuantizeInput, quantize
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Every model that an engine may run, with its scores, and what could not be made."""
+    """Every model that an engine may run, and what could not be made."""
 
     material: Material
     variants: tuple[Variant, ...]
-    scores: tuple[Scores, ...]
     failures: tuple[Failed, ...]
 
     def variant(self, name: str) -> Variant:
@@ -34,14 +40,19 @@ class Compared:
 
 
 def compare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) -> Compared:
-    """Make and score the FP32 models, the recipe's INT8 variants, and one variant of each format
+    """Make the FP32 models, the recipe's INT8 variants, and one variant of each format
     and precision that the recipe has none of: FP16 in ONNX, INT8 of PyTorch, INT8 of OpenVINO.
 
     What the machine cannot make is among the failures. FP16 is made even where it would be slow:
     what it does to the numbers can be seen all the same.
     """
     wider = widened(loaded.recipe)
-    material = prepare(run, replace(loaded, recipe=wider), origins)
+    without: tuple[Failed, ...] = ()
+    try:
+        material = prepare(run, replace(loaded, recipe=wider), origins)
+    except DataError as error:
+        wider, without = _uncalibrated(loaded.recipe, wider, error)
+        material = prepare(run, replace(loaded, recipe=wider), origins)
     rows = CalibrationRows(material.calibration, wider.dataset.calibration_split)
     half = [spec for spec in wider.variants if isinstance(spec, OnnxFloat16)]
     rest = tuple(spec for spec in wider.variants if not isinstance(spec, OnnxFloat16))
@@ -52,16 +63,23 @@ def compare(run: Runner, loaded: LoadedRecipe, origins: Origins = NO_ORIGINS) ->
         for spec in half
     ]
     made, more = run.try_map(quantize, calls)
-    variants = (*variants, *made)
-    predicted = predict_all(run, wider, material, variants)
-    scores = run.run(evaluate, predicted.given, lane="onnx").scores
-    run.close()  # the workers' memory and threads would disturb what is timed
-    able = {one.variant for one in scores}
     return Compared(
-        material=material,
-        variants=tuple(v for v in variants if v.name in able),
-        scores=scores,
-        failures=(*failed, *more, *predicted.failed),
+        material=material, variants=(*variants, *made), failures=(*without, *failed, *more)
+    )
+
+
+def _uncalibrated(
+    recipe: Recipe, wider: Recipe, error: DataError
+) -> tuple[Recipe, tuple[Failed, ...]]:
+    """The wider recipe without what learns from rows, where none of the recipe's own variants does:
+    those rows need not be there. Raises `error` where that does not help."""
+    added = [spec for spec in wider.variants if calibration_of(spec) is not None]
+    if not added or any(spec in recipe.variants for spec in added):
+        raise error
+    rest = tuple(spec for spec in wider.variants if spec not in added)
+    return wider.model_copy(update={"variants": rest}), tuple(
+        Failed(stage="fetch-dataset", subject=spec.name, reason=error.message, hint=error.hint)
+        for spec in added
     )
 
 

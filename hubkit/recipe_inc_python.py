@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from hubkit.errors import RecipeError
 from hubkit.recipe_yaml import Document, Fault, Loc, Place, Plain, read_text
@@ -33,8 +34,11 @@ def python_document(path: Path, label: str) -> Document:
             hint="Write one, with its values as they are: PostTrainingQuantConfig(approach=...).",
         )
     reader = _Reader(_named(tree), {}, [])
-    data = reader.arguments(calls[0], ())
-    return Document(label, data, reader.places, tuple(reader.faults))
+    try:
+        data = reader.arguments(calls[0], ())
+    except RecursionError as error:  # a value that is made of itself
+        raise RecipeError(f"{label}:{calls[0].lineno}: not readable as Python") from error
+    return Document(label, data, reader.places, (*reader.faults, *_set_later(tree)))
 
 
 def _called(call: ast.Call) -> str:
@@ -44,11 +48,32 @@ def _called(call: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
+def _set_later(tree: ast.Module) -> list[Fault]:
+    """What changes a config, or a part of one, after it was made: NAME.key = value."""
+    made = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call)
+    ]
+    ours = [n for n in made if _called(cast("ast.Call", n.value)) in (_CONFIG, *_PARTS)]
+    names = {t.id for one in ours for t in one.targets if isinstance(t, ast.Name)}
+    return [
+        Fault((node.attr,), "set after it was made: name it among the arguments", node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
+        if _root(node) in names
+    ]
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _named(tree: ast.Module) -> Mapping[str, ast.expr]:
-    """The names of a module that are given a value at its top, once in all of it."""
+    """The names that are given a value once in all of a file, and are no argument in it."""
     found = {
         target.id: line.value
-        for line in tree.body
+        for line in ast.walk(tree)
         if isinstance(line, ast.Assign)
         for target in line.targets
         if isinstance(target, ast.Name)
@@ -58,6 +83,7 @@ def _named(tree: ast.Module) -> Mapping[str, ast.expr]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     ]
+    stored += [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)] * 2
     return {name: value for name, value in found.items() if stored.count(name) == 1}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hubkit.errors import ModelError, UsageError
 from hubkit.folder import folder_variants, is_model_folder, is_repo_id
 from hubkit.formats_records import Engine, RuntimeName
+from hubkit.formats_variants import widened
 from hubkit.measuring import measure, optimize
 from hubkit.nearest import did_you_mean
 from hubkit.pipeline import running, session
@@ -88,7 +89,9 @@ def find_model(
                     hint="Name a variant with --variant, or another --engine.",
                 )
             return _of_variant(run, chosen, runtime, recipe.name)
-        material = prepare(run, loaded, origins)
+        if all(spec.name != variant for spec in recipe.variants):
+            recipe = widened(recipe)  # a report on formats recommends of those too
+        material = prepare(run, replace(loaded, recipe=recipe), origins)
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
         specs = [spec for spec in recipe.variants if spec.name == variant]
         if not specs and runtime == "openvino":

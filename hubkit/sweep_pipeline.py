@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubkit.errors import UsageError
 from hubkit.hub.client import connect
-from hubkit.hub.manifest import SUMS, parse_sums
-from hubkit.keys import files_of
 from hubkit.pipeline import known_stages, session
 from hubkit.provenance.signing_key import signer_of
 from hubkit.pushing import verify_once
 from hubkit.recipe import Recipe
 from hubkit.records import Bundle
+from hubkit.report_folder import refuse_foreign, write_folder
 from hubkit.runner import Listener, Ran, Runner
 from hubkit.stages.push import Pushed, PushInput, push, writable_id
 from hubkit.stages.sweep_report import PAGE, SweepReportInput, sweep_report
@@ -59,7 +57,7 @@ def sweep(
         run.again = anew
         configurations(declared_sweep(loaded, choice), choice.where)  # faults of the call, at once
         folder = output if output is not None else Path(f"{loaded.recipe.name}-sweep")
-        refuse_foreign_folder(folder)
+        refuse_foreign(folder, PAGE, "a sweep")
         full_id = _repo_id(run, loaded.recipe, repo_id, publish, choice)
         report = measure_sweep(run, loaded, origins, choice)
         ready = run.run(
@@ -110,38 +108,3 @@ def _published(
     pushed = run.run(push, wanted)
     verify_once(run, ready.artifact, pushed)
     return pushed
-
-
-def refuse_foreign_folder(folder: Path) -> None:
-    """Raise UsageError where files would be lost that no sweep wrote."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    sums = folder / SUMS
-    listed = parse_sums(sums.read_text(encoding="utf-8")) if sums.is_file() else {}
-    if (
-        not folder.is_dir()
-        or "report.html" not in listed
-        or set(files_of(folder)) - {SUMS, *listed}
-    ):
-        raise UsageError(
-            f"{folder} holds files that are not of a sweep", hint="Name another folder: --output."
-        )
-
-
-def _of_a_sweep(sums: Path) -> tuple[str, ...]:
-    """The files that a sweep has written, by its own list."""
-    try:
-        listed = parse_sums(sums.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ()
-    return (sums.name, *listed) if PAGE in listed else ()
-
-
-def write_folder(source: Path, folder: Path) -> None:
-    """A writable copy of a stored report in place of an older one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in files_of(folder):
-        (folder / old).unlink()
-    for name in files_of(source):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, folder / name)

@@ -26,6 +26,7 @@ from hubkit.recipe_tune import Tune
 _PRODUCTS = ("MatMul", "Gemm")
 _ALL = (*_PRODUCTS, "Gather")
 _PLAIN, _FUSED = FrameworkArgs(), FrameworkArgs(optimization_level=3)
+_FINE = 32  # of 4 bits each: their scale adds one more
 _ATTENTION = ("attention-matmul",)
 # Of static ranges: what keeps outliers, what cuts the rarest of them, what loses least information.
 _METHODS: tuple[dict[str, object], ...] = (
@@ -65,6 +66,10 @@ def _onnx(tune: Tune, reduce_range: bool | None, rows: Calibration | None) -> It
         yield from _static(reduce_range, rows)
     if tune.approach == "auto":
         yield OnnxBlockwise(kind="onnx-blockwise", operators_to_quantize=_ALL)
+    if tune.approach == "auto" and tune.objective == "smallest":
+        yield OnnxBlockwise(
+            kind="onnx-blockwise", operators_to_quantize=_ALL, bits=4, block_size=_FINE
+        )
 
 
 def _dynamic(reduce_range: bool | None, rows: Calibration | None) -> Iterator[OnnxDynamic]:

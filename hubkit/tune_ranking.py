@@ -86,12 +86,13 @@ def worth_mending(history: History) -> tuple[Trial, ...]:
 
 
 def pays(problem: Problem, trial: Trial) -> bool:
-    """Whether it is both faster and smaller than FP32."""
+    """Whether it is smaller than FP32, and faster: on the mean, and shown to be slower nowhere."""
     time = relative_time(trial)
     return (
         trial.variant is not None
         and time is not None
         and time < 1
+        and not trial.slower_at
         and trial.variant.size_bytes < problem.fp32_bytes
     )
 
@@ -108,6 +109,15 @@ def ranking(problem: Problem, history: History) -> tuple[Trial, ...]:
         found.append(_best(left, problem.tune.objective or "fastest"))
         left.remove(found[-1])
     return tuple(found)
+
+
+def safest(trials: Sequence[Trial]) -> Trial:
+    """The one that is surest to keep the accuracy: whose loss is at most the least."""
+    return min(trials, key=lambda t: (t.verdict.interval.high if t.verdict else math.inf, *_key(t)))
+
+
+def _key(trial: Trial) -> tuple[float, float, str]:
+    return (*faith(trial), trial.name)
 
 
 def finalists(problem: Problem, history: History) -> tuple[Trial, ...]:

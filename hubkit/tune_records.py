@@ -69,12 +69,23 @@ class Verdict(Record):
     rows_needed: int | None  # to decide with the power 0.8; None: decided, or no number would
 
 
+class PointTime(Record):
+    """Of each round of the benchmark, a trial's least latency over that of FP32 at one point;
+    `slower`: whether the rounds show it to be slower there (`is_slower` of stages/select.py)."""
+
+    batch_size: int
+    input_length: int
+    relative_ms: tuple[float, ...]
+    slower: bool
+
+
 class Trial(Record):
-    """One model that was tried: with `variant`, or with `failed`, which says why there is none.
+    """One model that was tried: with `variant`, or with `failed`, which says why there is none;
+    with both where it was made and could not be timed.
 
     `scores`: on the rows that are searched on; None where it is the `same_as` an earlier trial.
     `relative_ms`: of each round of the benchmark, its least latency over that of FP32, geometric
-    mean over the grid; empty where it was not timed.
+    mean over the grid; empty where it was not timed. `points`: the same, point by point.
     """
 
     number: int
@@ -88,10 +99,16 @@ class Trial(Record):
     scores: Scores | None = None
     verdict: Verdict | None = None
     relative_ms: tuple[float, ...] = ()
+    points: tuple[PointTime, ...] = ()
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def slower_at(self) -> tuple[PointTime, ...]:
+        """Where it is shown to be slower than FP32."""
+        return tuple(point for point in self.points if point.slower)
 
 
 class Confirmation(Record):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hubkit.errors import GateError, RecipeError
 from hubkit.preparing import NO_ORIGINS, Origins
+from hubkit.recipe import Recipe
 from hubkit.recipe_check import format_of
 from hubkit.recipe_file import LoadedRecipe, digest_of_recipe
 from hubkit.recipe_tune import Tune
@@ -30,6 +31,7 @@ def tuned_recipe(
             f" ({', '.join(formats)})",
             hint="Add it under publication.formats, or tune another framework.",
         )
+    refuse_looser(loaded.recipe, tune)
     report = tune_model(run, loaded, tune, origins)
     taken = report.taken
     if taken is None or report.outcome != "met":
@@ -39,6 +41,20 @@ def tuned_recipe(
     others = (v for v in loaded.recipe.variants if format_of(v) != kind)
     recipe = loaded.recipe.model_copy(update={"variants": (taken.spec, *others)})
     return replace(loaded, recipe=recipe, digest=digest_of_recipe(recipe)), report
+
+
+def refuse_looser(recipe: Recipe, tune: Tune) -> None:
+    """Raise RecipeError where what meets the criterion might be refused at the gate after all: the
+    gate judges what is published again. An absolute criterion is not known to be looser before
+    FP32 is scored."""
+    allowed, gate = tune.accuracy_criterion.relative, recipe.gates.max_relative_loss
+    if allowed is not None and allowed > gate:
+        raise RecipeError(
+            f"tune.accuracy_criterion.relative ({allowed:g}) allows more than"
+            f" gates.max_relative_loss ({gate:g}): what the search takes would be refused at the"
+            " gate",
+            hint="Allow as much at the gate, or leave the criterion out: then it is the gate's.",
+        )
 
 
 def origin_of(report: TuneReport) -> TuneOrigin:

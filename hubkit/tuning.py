@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from hubkit.errors import RecipeError
+from hubkit.errors import RecipeError, StoreError
 from hubkit.machine import Target, machine_info, target_named, this_target
 from hubkit.preparing import NO_ORIGINS, Origins, calibrations, prepare
 from hubkit.recipe import Recipe, VariantSpec
@@ -17,12 +17,12 @@ from hubkit.recipe_check import splits_overlap
 from hubkit.recipe_file import LoadedRecipe
 from hubkit.recipe_tune import Tune
 from hubkit.records import Scores
-from hubkit.runner import Runner
+from hubkit.runner import Fault, Runner
 from hubkit.stages.propose import ProposeInput, propose
 from hubkit.tune_candidates import candidates, may_be_half, named
 from hubkit.tune_judge import confirmation_confidence, judge, settled_tune, value_to_lose
-from hubkit.tune_ranking import History, Problem, nearest, ranking
-from hubkit.tune_records import Confirmation, TuneReport
+from hubkit.tune_ranking import History, Problem, nearest, ranking, safest
+from hubkit.tune_records import Confirmation, Trial, TuneReport
 from hubkit.tune_steps import Ask, Clock, Sense, Stop, Try
 from hubkit.tune_strategy import next_step
 from hubkit.tuning_measures import clock, sense
@@ -49,6 +49,11 @@ class Found:
     @property
     def met(self) -> bool:
         return bool(self.confirmations) and self.confirmations[-1].verdict.passes
+
+    @property
+    def blind(self) -> bool:
+        """Whether the rows to confirm on can tell nothing: FP32 itself gets none of them right."""
+        return bool(self.confirmations) and not self.confirmations[-1].verdict.baseline > 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def search_and_confirm(bench: Bench, problem: Problem, deadline: Deadline) -> Fo
         every = (*found.confirmations, *new)
         best = _best(problem, found.history, every)
         found = replace(found, confirmations=every, best=best)
-        if not new or found.met or len(every) == MOST_CONFIRMATIONS:
+        if not new or found.met or found.blind or len(every) == MOST_CONFIRMATIONS:
             return found
         refuted = frozenset(one.trial for one in every)
         found = replace(found, history=replace(found.history, refuted=refuted))
@@ -171,7 +176,17 @@ def _search(bench: Bench, problem: Problem, found: Found, deadline: Deadline) ->
 
 def _proposals(bench: Bench) -> tuple[VariantSpec, ...]:
     """What Neural Compressor's own loop comes to; nothing where it comes to nothing."""
-    given = ProposeInput(
+    given = _proposal_input(bench)
+    found = bench.run.map(propose, [(given, "neural-compressor", "pytorch")])[0]
+    if isinstance(found, Fault):
+        if isinstance(found.error, StoreError):
+            raise found.error
+        return ()  # it raised or died outside of what is caught there: other trials stand
+    return tuple(map(named, found.specs))
+
+
+def _proposal_input(bench: Bench) -> ProposeInput:
+    return ProposeInput(
         fp32=bench.baseline,
         tune=bench.tune,
         metric=bench.recipe.gates.metric,
@@ -183,14 +198,12 @@ def _proposals(bench: Bench) -> tuple[VariantSpec, ...]:
         calibration=bench.material.calibration,
         seed=_calibration_seed(bench.recipe),
     )
-    found = bench.run.run(propose, given, subject="neural-compressor", lane="pytorch")
-    return tuple(map(named, found.specs))
 
 
 def _confirm(bench: Bench, problem: Problem, searched: Found) -> tuple[Confirmation, ...]:
     """The preferred trials on the rows that the search has not seen, until one holds."""
     before = len(searched.confirmations)
-    ranked = ranking(problem, searched.history)[: MOST_CONFIRMATIONS - before]
+    ranked = _in_turn(ranking(problem, searched.history), MOST_CONFIRMATIONS - before)
     if not ranked:
         return ()
     run, recipe, tune = bench.run, bench.recipe, bench.tune
@@ -205,9 +218,19 @@ def _confirm(bench: Bench, problem: Problem, searched: Found) -> tuple[Confirmat
         assert isinstance(fp32, Scores)
         verdict = judge(mine, fp32, recipe.gates.metric, tune.accuracy_criterion)
         found.append(Confirmation(trial=trial.name, scores=mine, verdict=verdict))
-        if verdict.passes:
+        if verdict.passes or not verdict.baseline > 0:
             break
     return tuple(found)
+
+
+def _in_turn(ranked: Sequence[Trial], left: int) -> tuple[Trial, ...]:
+    """What is confirmed, one after the other. The last that is allowed is the safest of the rest:
+    fast ones that only just met the criterion may fail together. Which they are is known from the
+    rows that were searched on, so that the confidences that are shared out by turn hold."""
+    if len(ranked) <= left:
+        return tuple(ranked)
+    first, rest = ranked[: left - 1], ranked[left - 1 :]
+    return (*first, safest(rest))
 
 
 def _candidates(recipe: Recipe, tune: Tune) -> tuple[VariantSpec, ...]:

@@ -10,10 +10,11 @@ from hubkit.machine import machine_info
 from hubkit.recipe import Benchmark, OnnxDynamic, OnnxStatic
 from hubkit.records import Failed, Scores, Timings, Variant
 from hubkit.stages.benchmark import BenchmarkInput, benchmark
+from hubkit.stages.select import is_slower
 from hubkit.tune_candidates import named
 from hubkit.tune_groups import groups_of, read_weights, without
 from hubkit.tune_ranking import History, relative_time
-from hubkit.tune_records import Group, GroupCost, Sensitivity, Trial
+from hubkit.tune_records import Group, GroupCost, PointTime, Sensitivity, Trial
 from hubkit.tuning_trials import Bench, make, score
 
 _TIMED_TOGETHER = 8  # each has a process of its own
@@ -30,33 +31,55 @@ class Clocked:
 
 
 def clock(bench: Bench, history: History, names: Sequence[str]) -> Clocked:
-    """The trials, those named with their times beside FP32. Runs alone on the machine."""
-    times: dict[str, tuple[float, ...]] = {}
-    baseline_ms = 0.0
+    """The trials, those named with their times beside FP32. Runs alone on the machine. One that
+    cannot be timed is failed and meets nothing. Raises HubkitError where FP32 cannot be timed."""
+    updates: dict[str, dict[str, object]] = {}
+    baseline, baseline_ms = bench.baseline.name, 0.0
     for start in range(0, len(names), _TIMED_TOGETHER):
         chosen = names[start : start + _TIMED_TOGETHER]
         variants = [t.variant for t in history.trials if t.name in chosen and t.variant]
-        timings = _time(bench, variants)
-        times |= {v.name: relative_rounds(timings, v.name, bench.baseline.name) for v in variants}
-        baseline_ms = _mean_ms(timings, bench.baseline.name)
-    trials = tuple(
-        t.model_copy(update={"relative_ms": times[t.name]}) if t.name in times else t
-        for t in history.trials
-    )
+        for name, timings in _time_all(bench, variants).items():
+            if isinstance(timings, Failed):
+                none: dict[str, object] = {"verdict": None, "relative_ms": (), "points": ()}
+                updates[name] = {**none, "failed": timings}
+                continue
+            baseline_ms = _mean_ms(timings, baseline)
+            if name != baseline:
+                updates[name] = {
+                    "relative_ms": relative_rounds(timings, name, baseline),
+                    "points": relative_points(timings, name, baseline),
+                }
+    trials = tuple(t.model_copy(update=updates.get(t.name, {})) for t in history.trials)
     return Clocked(trials, baseline_ms)
 
 
-def _time(bench: Bench, variants: Sequence[Variant]) -> Timings:
-    run = bench.run
-    given = BenchmarkInput(
+def _time_all(bench: Bench, variants: Sequence[Variant]) -> dict[str, Timings | Failed]:
+    """The timings that each model is in. All are loaded at once, which may be too much for the
+    memory: then each is timed alone beside FP32, and FP32 by itself."""
+    together = _time(bench, variants)
+    if isinstance(together, Timings):
+        return {v.name: together for v in (bench.baseline, *variants)}
+    name = bench.baseline.name
+    alone = bench.run.run(benchmark, _timed(bench, ()), subject=name)  # raises: nothing can be told
+    if len(variants) == 1:
+        return {name: alone, variants[0].name: together}
+    return {name: alone, **{v.name: _time(bench, (v,)) for v in variants}}
+
+
+def _time(bench: Bench, variants: Sequence[Variant]) -> Timings | Failed:
+    run, given = bench.run, _timed(bench, variants)
+    if not run.is_kept(benchmark, given):
+        run.close()  # the workers' memory and threads would disturb what is timed
+    return run.settle(benchmark, [(given, f"{len(variants)} trials", "")])[0]
+
+
+def _timed(bench: Bench, variants: Sequence[Variant]) -> BenchmarkInput:
+    return BenchmarkInput(
         variants=(bench.baseline, *variants),
         plan=trial_plan(bench.recipe.benchmark),
         machine=machine_info(),
         max_positions=bench.material.base.max_positions,
     )
-    if not run.is_kept(benchmark, given):
-        run.close()  # the workers' memory and threads would disturb what is timed
-    return run.run(benchmark, given, subject=f"{len(variants)} trials")
 
 
 def trial_plan(plan: Benchmark) -> Benchmark:
@@ -84,6 +107,23 @@ def relative_rounds(timings: Timings, name: str, baseline: str) -> tuple[float, 
         for one, other in zip(points[name], points[baseline], strict=True)
     ]
     return tuple(statistics.geometric_mean(of_round) for of_round in zip(*ratios, strict=True))
+
+
+def relative_points(timings: Timings, name: str, baseline: str) -> tuple[PointTime, ...]:
+    """The same as `relative_rounds`, at each point of the grid, and where it shows to be slower."""
+    points = {timing.variant: timing.points for timing in timings.timings}
+    found = []
+    for one, other in zip(points[name], points[baseline], strict=True):
+        mine, fp32 = one.round_least_ms, other.round_least_ms
+        found.append(
+            PointTime(
+                batch_size=one.batch_size,
+                input_length=one.input_length,
+                relative_ms=tuple(a / b for a, b in zip(mine, fp32, strict=True)),
+                slower=is_slower(mine, fp32),
+            )
+        )
+    return tuple(found)
 
 
 def _mean_ms(timings: Timings, name: str) -> float:

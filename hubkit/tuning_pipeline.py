@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hubkit.errors import RecipeError, UsageError
+from hubkit.errors import RecipeError, StoreError, UsageError
 from hubkit.keys import files_of
 from hubkit.pipeline import known_stages, session
 from hubkit.recipe import Recipe
@@ -22,6 +24,7 @@ from hubkit.tune_records import TuneReport
 from hubkit.tuning import tune_model
 
 REPORT, RESULTS, MODEL = "README.md", "results.json", "model"
+_UNFINISHED = f"{RESULTS}.unfinished"  # whole ones are moved to their name: a kill leaves none half
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Wanted:
         tune = self.config.over(recipe.tune or Tune()) if self.config else recipe.tune or Tune()
         policy = {"timeout": self.timeout, "max_trials": self.max_trials}
         given = {key: value for key, value in policy.items() if value is not None}
+        if not math.isfinite(self.timeout or 0):
+            raise UsageError("--timeout takes a number of seconds", hint="Leave it out for no end.")
         exit_policy = ExitPolicy.model_validate({**tune.exit_policy.model_dump(), **given})
         own = {"objective": self.objective, "target": self.target}
         update = {key: value for key, value in own.items() if value is not None}
@@ -87,7 +92,11 @@ def tune(
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise UsageError where files would be lost that no tuning run wrote."""
+    """Raise UsageError where files would be lost that no tuning run wrote, or none can be written:
+    before the search, not after it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK) or (there != folder and not there.is_dir()):
+        raise UsageError(f"cannot write to {folder}", hint="Name another folder: --output.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir() or not is_of_tuning(folder):
@@ -99,19 +108,33 @@ def refuse_foreign(folder: Path) -> None:
 
 def is_of_tuning(folder: Path) -> bool:
     """Whether all that is in a folder is of a tuning run."""
+    files = set(files_of(folder)) - {_UNFINISHED}
+    if not files:
+        return True
     try:
         TuneReport.model_validate_json((folder / RESULTS).read_bytes())
     except (OSError, ValidationError):
         return False
-    known = {REPORT, RESULTS}
-    return all(path in known or path.startswith(f"{MODEL}/") for path in files_of(folder))
+    return all(path in (REPORT, RESULTS) or path.startswith(f"{MODEL}/") for path in files)
 
 
 def write_folder(report: TuneReport, model: Path | None, folder: Path) -> None:
-    """Report, records and model in place of older ones. The records come last, but for the model
-    they are what says whose folder this is."""
+    """Records, report and model in place of older ones. The records come first and whole: they are
+    what says whose folder this is. Raises StoreError where the disk does not take them."""
+    try:
+        _write(report, model, folder)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {folder}: {error.strerror or error}",
+            hint="Free some space, or name another folder with --output, and run the same command"
+            " again: what was found is kept.",
+        ) from error
+
+
+def _write(report: TuneReport, model: Path | None, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULTS).write_text(record_json(report), encoding="utf-8")
+    (folder / _UNFINISHED).write_text(record_json(report), encoding="utf-8")
+    (folder / _UNFINISHED).replace(folder / RESULTS)
     (folder / REPORT).write_text(tune_markdown(report), encoding="utf-8")
     shutil.rmtree(folder / MODEL, ignore_errors=True)
     if model is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hubkit.errors import HubkitError
+from hubkit.errors import HubkitError, ModelError
 from hubkit.machine import Target, machine_info, target_named
 from hubkit.preparing import Material
 from hubkit.quantizing import (
@@ -19,6 +19,7 @@ from hubkit.quantizing import (
     source_of,
 )
 from hubkit.recipe import (
+    OnnxStatic,
     Recipe,
     VariantSpec,
     calibration_of,
@@ -42,6 +43,7 @@ from hubkit.tune_steps import Proposal
 
 # Two processes, so that both cores quantize.
 _LANES = ("onnx", "onnx-2")
+Learnt = dict[tuple[GraphKey, int, int], ActivationStatistics]
 _BEFORE = ("sense", "search")  # the parts that are known before there is anything to confirm
 
 
@@ -63,11 +65,12 @@ class Bench:
     material: Material
     baseline: Variant
     graphs: Graphs
-    learnt: dict[tuple[GraphKey, int, int], ActivationStatistics]
+    learnt: Learnt
     sense: Part
     search: Part
     # Of the models so far, by name: what they are compared by.
     digests: dict[str, str] = field(default_factory=dict)
+    unwatched: str = ""  # why there are no ranges for static trials
 
     @property
     def split(self) -> str:
@@ -82,17 +85,29 @@ def make_bench(
     # First: where there are too few rows, nothing need be made.
     sense, search = (make_part(run, recipe, tune, material, which) for which in _BEFORE)
     baseline = _baseline(run, recipe, tune, material)
-    graphs, learnt = Graphs({}, {}), {}
+    graphs, unwatched = Graphs({}, {}), ""
+    learnt: Learnt = {}
     if onnx:
         rows = CalibrationRows(material.calibration, recipe.dataset.calibration_split)
         graphs = make_graphs(run, material.base, recipe.task, baseline, onnx, rows)
         able = [s for s in onnx if isinstance(source_of(graphs, s, _served(tune)), Variant)]
-        learnt = learn(run, graphs, able, rows)
+        learnt, unwatched = _learn(run, graphs, able, rows)
     return Bench(
         *(run, recipe, tune, material, baseline, graphs, learnt),
         sense=sense,
         search=search,
+        unwatched=unwatched,
     )
+
+
+def _learn(
+    run: Runner, graphs: Graphs, specs: Sequence[OnnxSpec], rows: CalibrationRows
+) -> tuple[Learnt, str]:
+    """What static trials learn from, or why they cannot, which ends no other trial."""
+    try:
+        return learn(run, graphs, specs, rows), ""
+    except ModelError as error:
+        return {}, error.message
 
 
 def _baseline(run: Runner, recipe: Recipe, tune: Tune, material: Material) -> Variant:
@@ -181,6 +196,8 @@ def _call(bench: Bench, spec: VariantSpec) -> QuantizeInput | Failed:
         source = source_of(bench.graphs, spec, _served(bench.tune))
         if isinstance(source, Failed):
             return source
+        if isinstance(spec, OnnxStatic) and bench.unwatched:
+            return Failed(stage="calibrate", subject=spec.name, reason=bench.unwatched)
         return quantize_input(base, source, spec, bench.learnt, bench.split)
     rows = bench.material.calibration if calibration_of(spec) else None
     return QuantizeInput(

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from hubkit.backends.projection import EMBEDDING, MODULES, has_projection, projection_of
 from hubkit.cards.embedding_snippets import PROJECTED
+from hubkit.deps import report_to_nobody
 from hubkit.errors import HubError, HubkitError, VerifyError
 from hubkit.executors.worker import error_event
 from hubkit.hub.client import connect
@@ -364,6 +365,7 @@ def serve(call: TextIO, events: TextIO) -> None:
 
 def main() -> None:
     """Serve on stdin and the real stdout; what libraries print goes to stderr instead."""
+    report_to_nobody()
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, events)

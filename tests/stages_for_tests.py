@@ -41,6 +41,12 @@ def write(given: Given, ctx: Context) -> Made:
         os.kill(os.getpid(), 9)
     if given.fail == "slow":
         time.sleep(60)
+    if given.fail == "orphan":  # which has all pipes of this process
+        orphan = os.fork()
+        if not orphan:
+            time.sleep(60)
+            os._exit(0)
+        given = given.model_copy(update={"text": str(orphan)})
     folder = ctx.scratch / "out"
     folder.mkdir()
     (folder / "text.txt").write_text(given.text, encoding="utf-8")

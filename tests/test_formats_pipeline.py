@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from typer.testing import CliRunner
 
-from hubkit.errors import UsageError
-from hubkit.formats_pipeline import concurrency_levels, refuse_foreign, serving_plan
-from hubkit.formats_variants import widened
-from hubkit.hub.manifest import SUMS
+from hubkit.cli.app import app
+from hubkit.errors import DataError, UsageError
+from hubkit.formats_pipeline import concurrency_levels, serving_plan
+from hubkit.formats_variants import _uncalibrated, widened
+from hubkit.recipe import calibration_of
 from hubkit.recipe_file import load_recipe
 
 
@@ -39,6 +39,17 @@ def test_a_window_is_of_a_useful_length() -> None:
         serving_plan(window_s=0.001)
 
 
+@pytest.mark.parametrize(
+    ("given", "cure"), [(["--model", "m"], "--url http"), (["--p99", "0"], "above 0")]
+)
+def test_options_that_mean_nothing_are_refused_before_anything_runs(
+    given: list[str], cure: str
+) -> None:
+    done = CliRunner().invoke(app, ["report", "formats", "distilbert-embeddings", *given])
+    assert isinstance(done.exception, UsageError)
+    assert cure in (done.exception.hint or "")
+
+
 def test_a_recipe_is_widened_by_what_it_has_none_of() -> None:
     recipe = load_recipe("distilbert-sst2").recipe
     wider = widened(recipe)
@@ -50,11 +61,18 @@ def test_a_recipe_is_widened_by_what_it_has_none_of() -> None:
     assert widened(wider) == wider
 
 
-def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
-    refuse_foreign(tmp_path / "new")
-    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError):
-        refuse_foreign(tmp_path)
-    (tmp_path / SUMS).write_text(f"{'0' * 64}  notes.txt\n", encoding="utf-8")
-    with pytest.raises(UsageError):
-        refuse_foreign(tmp_path)
+def test_rows_to_calibrate_on_need_not_be_there_for_what_was_added() -> None:
+    pytest.importorskip("nncf")
+    full = load_recipe("distilbert-embeddings").recipe
+    recipe = full.model_copy(
+        update={"variants": tuple(one for one in full.variants if calibration_of(one) is None)}
+    )
+    wider, error = widened(recipe), DataError("the dataset data has no split train")
+    rest, failed = _uncalibrated(recipe, wider, error)
+    assert [one.subject for one in failed] == ["openvino-int8-static"]
+    assert failed[0].reason == error.message
+    assert set(recipe.variants) <= set(rest.variants) < set(wider.variants)
+    with pytest.raises(DataError):  # without the rows the recipe cannot be made
+        _uncalibrated(full, widened(full), error)
+    with pytest.raises(DataError):
+        _uncalibrated(rest, rest, error)

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("backends", "tasks", "hub", "executors", "cards", "demo", "serving"),
     ("sweeps", "formats", "provenance", "secrets_scan"),  # on the adapters' tools
     ("stages", "benchmark_worker", "verify_worker"),
-    ("runner",),
+    ("runner", "report_folder"),
     (
         *(
             "gate",

@@ -140,6 +140,17 @@ def test_a_dead_lane_is_replaced(runner: Runner) -> None:
     assert runner.run(write, Given(text="a")).pid > 0
 
 
+def test_what_a_library_has_forked_holds_nobody_up(runner: Runner) -> None:
+    made = runner.run(write, Given(text="", fail="orphan"))
+    orphan = int((runner.store.path(made.artifact) / "text.txt").read_text())
+    began = time.monotonic()
+    try:
+        runner.close()
+        assert time.monotonic() - began < 30  # it holds the pipe for 60 s
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
 def test_again_runs_what_is_kept(runner: Runner) -> None:
     first = runner.run(write, Given(text="a"))
     runner.close()

@@ -97,14 +97,6 @@ def files_of_modules(modules: Collection[Module], present: Collection[str]) -> l
     return sorted(wanted & set(present))
 
 
-def is_plain_mean(folder: Path, modules: Collection[Module]) -> bool:
-    """Whether the embedding is the mean over the tokens, whatever its length: what hubkit takes of
-    a model that says nothing. Raises ModelError for a pooling that is not known."""
-    if any(module.kind == "Dense" for module in modules):
-        return False
-    return read_projection(folder, folder.name).pooling == "mean"
-
-
 def read_projection(folder: Path, who: str) -> Projection:
     """What the modules of a folder make of the states of the tokens. `who`: the model, for a
     message. Raises ModelError where hubkit does not compute that, or files are missing."""

@@ -20,6 +20,7 @@ from hubkit.backends.base import Quantized
 from hubkit.backends.calibration import real_samples
 from hubkit.backends.node_patterns import Graph, named_nodes, read_graph
 from hubkit.backends.onnx_blockwise_quantizer import named_blockwise, rewrite
+from hubkit.backends.onnx_order import sort_nodes
 from hubkit.backends.onnx_plan import (
     Plan,
     check_operators,
@@ -100,6 +101,7 @@ class DynamicQuantizer:
                     per_channel=spec.per_channel,
                     reduce_range=reduce_range,
                 )
+                sort_nodes(output / MODEL_FILE)
         return _report(model, output, plan, reduce_range)
 
 
@@ -197,6 +199,7 @@ def _write_qdq(
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(str(output / MODEL_FILE))
+    sort_nodes(output / MODEL_FILE)
 
 
 def _report(

@@ -71,6 +71,11 @@ class Projection:
         return self.pooled_width if self.weight is None else int(self.weight.shape[0])
 
     @property
+    def plain(self) -> bool:
+        """Whether it is the mean over the tokens, which is taken of a model that says nothing."""
+        return self.weight is None and self.pooling == "mean" and not self.normalized
+
+    @property
     def width(self) -> int:
         return self.pooled_width if self.weight is None else int(self.weight.shape[1])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hubkit.cli.options import Again, Demo, Endpoint, FormatOption, Target, interruptible
+from hubkit.errors import UsageError
 from hubkit.output import output
 
 if TYPE_CHECKING:
@@ -138,6 +140,13 @@ def formats(
     from hubkit.formats_assembling import Choice
     from hubkit.formats_pipeline import report_formats, serving_plan
 
+    if model is not None and url is None:
+        raise UsageError(
+            "--model names a model of a server, and there is no --url",
+            hint="Give the server too: --url http://HOST:8000.",
+        )
+    if p99 is not None and not 0 < p99 < math.inf:
+        raise UsageError(f"--p99 {p99:g}: not a latency", hint="Give milliseconds above 0.")
     plan = serving_plan(concurrency, batch_size=batch_size, input_length=length, window_s=window)
     with output().steps() as steps:
         reported: Reported = report_formats(

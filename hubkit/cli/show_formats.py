@@ -98,7 +98,9 @@ def _cells(one: EngineSummary, numbers: Digits) -> tuple[str, ...]:
         shown(one.best_per_s) + ("" if one.stable else " ?"),
         _NONE if one.best_clients is None else str(one.best_clients),
         _NONE if one.best_p99_ms is None else numbers.plain_ms(one.best_p99_ms),
-        _NONE if one.one_mean_ms is None else numbers.plain_ms(one.one_mean_ms),
+        _NONE
+        if one.one_mean_ms is None
+        else numbers.plain_ms(one.one_mean_ms) + ("" if one.one_stable else " ?"),
     )
 
 
@@ -121,6 +123,13 @@ def _taken(view: View, numbers: Digits) -> list[str]:
             said.append(f"Fastest with the outputs of FP32: {_won(found.same)}")
     if found.changing:
         said.append(f"Outputs depend on the batch or on padding: {', '.join(found.changing)}.")
+    if view.slowest is not None:
+        share = numbers.percent(view.slowest)
+        said.append(
+            f"The machine itself was slower at times, down to {share} of its best speed: other work"
+            " ran on it. The report marks these levels; on a quiet machine run it again with"
+            " --again serve-load."
+        )
     for result in view.report.search:
         for one in result.recommendations:
             missed = "" if one.met else " (the bound on p99 is not kept)"
@@ -133,7 +142,10 @@ def _won(winner: Winner) -> str:
 
 
 def _ties(winner: Winner) -> str:
-    return f" (not to be told apart from {', '.join(winner.ties)})" if winner.ties else ""
+    said = [f"not to be told apart from {', '.join(winner.ties)}"] if winner.ties else []
+    if winner.passed_over:
+        said.append(f"not counted, as unstable: {', '.join(winner.passed_over)}")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _wrapped(text: str) -> list[str]:

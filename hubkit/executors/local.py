@@ -12,6 +12,7 @@ from typing import IO
 
 from hubkit.errors import HubkitError, WorkerError
 from hubkit.executors.base import Call
+from hubkit.executors.pipes import close_pipes
 from hubkit.executors.worker import error_from
 from hubkit.output import Stopwatch
 from hubkit.stage import Progress
@@ -80,7 +81,8 @@ class _Lane:
     def close(self) -> None:
         self._process.kill()
         self._thread.shutdown(wait=True, cancel_futures=True)
-        self._process.communicate()
+        self._process.wait()
+        close_pipes(self._process)
         self._log.close()
 
     def _run(self, call: Call, progress: Progress) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from hubkit import errors
+from hubkit.deps import report_to_nobody
 from hubkit.errors import HubkitError
 from hubkit.executors.base import Call
 from hubkit.stage import Context, Progress, find_stage, no_progress
@@ -101,6 +102,7 @@ def serve(calls: TextIO, events: TextIO) -> None:
 def main() -> None:
     """Serve on stdin and the real stdout; what libraries print goes to stderr instead."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    report_to_nobody()
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, events)

@@ -59,5 +59,6 @@ def _engine(view: View, name: str) -> EngineSummary:
         best_p50_ms=best.p50_ms if best else None,
         best_p99_ms=best.p99_ms if best else None,
         one_mean_ms=one.mean_ms if one else None,
-        stable=all(level.stable for level in (best, one) if level),
+        stable=best is None or best.stable,
+        one_stable=one is None or one.stable,
     )

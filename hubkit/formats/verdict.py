@@ -1,8 +1,9 @@
 """What to take: computed from the records by rules that are written out, never by taste.
 
 Two engines tie where the windows of their levels overlap, or where less than 5 % lies between
-them: a single run on a machine that is not alone tells no smaller difference apart. An unstable
-level wins nothing while there are stable ones. Without two engines that were measured nothing wins.
+them, after the machine's own speed around each level is allowed for: a single run on a machine that
+is not alone tells no smaller difference apart. An unstable level wins nothing while there are
+stable ones. Without two engines that were measured nothing wins.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ TIE = 0.05
 # As `Invariance.holds`: what is within ten times FP32's own noise is the same to all purposes.
 NOISE_TIMES = 10
 
+Value = Callable[[Level | Window], float]
+Speed = Callable[[Level], float]  # the machine's own around a level, a share of its best
+
 
 @dataclass(frozen=True)
 class Winner:
     """The best of one thing, and what cannot be told apart from it. `compared`: engines that were
     measured, itself included; with one alone it has won nothing. `ahead`: how many times better
-    than the next that is no tie; None: there is none. `stable`: of its level."""
+    than the next that is no tie; None: there is none. `passed_over`: those with a better figure, of
+    an unstable level."""
 
     engine: str
     level: Level
     ties: tuple[str, ...]
     compared: int
     ahead: float | None
+    passed_over: tuple[str, ...] = ()
 
     @property
     def alone(self) -> bool:
@@ -51,10 +57,14 @@ def verdict(view: View) -> Verdict:
     """What the report's first lines say."""
     served, where = comparable(view)
     faithful = [one for one in served if within_noise(view, one.curve.engine)]
+
+    def speed(level: Level) -> float:
+        return view.slowed(level) or 1.0
+
     return Verdict(
-        throughput=fastest(served),
-        latency=quickest(served),
-        same=fastest(faithful) if view.noise_floor is not None else None,
+        throughput=fastest(served, speed),
+        latency=quickest(served, speed),
+        same=fastest(faithful, speed) if view.noise_floor is not None else None,
         changing=tuple(one.engine for one in view.report.invariances if one.holds is False),
         where=where,
     )
@@ -77,20 +87,20 @@ def within_noise(view: View, engine: str) -> bool:
     return bool(found and floor is not None and found.distance.mean_abs <= NOISE_TIMES * floor)
 
 
-def fastest(served: Sequence[Served]) -> Winner | None:
+def fastest(served: Sequence[Served], speed: Speed) -> Winner | None:
     """The highest throughput at any number of clients."""
     found = [(one.curve.engine, level) for one in served if (level := one.best)]
-    return _winner(found, lambda it: it.throughput_per_s, higher=True)
+    return _winner(found, lambda it: it.throughput_per_s, speed, higher=True)
 
 
-def quickest(served: Sequence[Served]) -> Winner | None:
+def quickest(served: Sequence[Served], speed: Speed) -> Winner | None:
     """The lowest mean latency of one client alone."""
     found = [(one.curve.engine, level) for one in served if (level := one.at_one)]
-    return _winner(found, lambda it: it.mean_ms, higher=False)
+    return _winner(found, lambda it: it.mean_ms, speed, higher=False)
 
 
 def _winner(
-    found: list[tuple[str, Level]], value: Callable[[Level | Window], float], *, higher: bool
+    found: list[tuple[str, Level]], value: Value, speed: Speed, *, higher: bool
 ) -> Winner | None:
     counted = [one for one in found if one[1].stable] or found
     if not counted:
@@ -98,21 +108,28 @@ def _winner(
     sign = -1 if higher else 1
     ordered = sorted(counted, key=lambda one: (sign * value(one[1]), one[0]))
     name, best = ordered[0]
-    others = [one for one in ordered[1:] if not _ties(best, one[1], value)]
-    next_best = value(others[0][1]) if others else None
+    tied = [one for one, level in ordered[1:] if _ties(best, level, value, speed)]
+    others = [level for one, level in ordered[1:] if one not in tied]
+    next_best = value(others[0]) if others else None
     return Winner(
         engine=name,
         level=best,
-        ties=tuple(one for one, level in ordered[1:] if _ties(best, level, value)),
+        ties=tuple(tied),
         compared=len(found),
         ahead=None if not next_best else _ratio(value(best), next_best),
+        passed_over=tuple(
+            one
+            for one, level in found
+            if best.stable and not level.stable and sign * value(level) < sign * value(best)
+        ),
     )
 
 
-def _ties(one: Level, other: Level, value: Callable[[Level | Window], float]) -> bool:
-    if _ratio(value(one), value(other)) < 1 + TIE:
+def _ties(best: Level, other: Level, value: Value, speed: Speed) -> bool:
+    luck = max(1.0, speed(best) / speed(other))
+    if _ratio(value(best), value(other)) < (1 + TIE) * luck:
         return True
-    ours, theirs = ([value(w) for w in _counted(level)] for level in (one, other))
+    ours, theirs = ([value(w) for w in _counted(level)] for level in (best, other))
     return bool(ours and theirs and max(min(ours), min(theirs)) <= min(max(ours), max(theirs)))
 
 

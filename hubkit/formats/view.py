@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ _RUNTIMES = {
 _PROVIDERS = {"TensorrtExecutionProvider": "TensorRT", "CUDAExecutionProvider": "CUDA"}
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 _THREADS = re.compile(r"(\d+) threads? against (\d+)")
+# Of the machine's best speed: readings on a quiet machine were seen to vary by 15 %.
+SLOWED = 0.8
 # As many levels as are read at a glance; longer tables are folded up.
 _SHORT = 8
 
@@ -213,6 +216,27 @@ class View:
     def noise_floor(self) -> float | None:
         """The largest mean absolute difference of FP32 from itself; None: not measured."""
         return max((one.distance.mean_abs for one in self.report.noise), default=None)
+
+    @cached_property
+    def _fast_machine(self) -> float:
+        """The ninth decile of all readings: the highest is one lucky moment's."""
+        levels = (level for curve in self.report.serving for level in curve.levels)
+        found = sorted(one.machine_gflops for one in levels if one.machine_gflops)
+        return found[math.ceil(0.9 * len(found)) - 1] if found else 0.0
+
+    def slowed(self, level: Level) -> float | None:
+        """The machine's own speed around a level as a share of its usual best in the report, where
+        it was clearly less; None: it was not, or was not taken."""
+        if not level.machine_gflops:
+            return None
+        share = level.machine_gflops / self._fast_machine
+        return round(share, 2) if share < SLOWED else None
+
+    @cached_property
+    def slowest(self) -> float | None:
+        """The least of those shares; None: the machine was as fast all the time."""
+        levels = (level for curve in self.report.serving for level in curve.levels)
+        return min((share for one in levels if (share := self.slowed(one))), default=None)
 
     @cached_property
     def served(self) -> tuple[Served, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -77,7 +78,7 @@ def _split(body: bytes, json_length: int | None) -> tuple[Object, memoryview]:
     try:
         document = json.loads(body[:length])
     except (ValueError, RecursionError) as error:
-        said = str(error) if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Refusal(400, f"the body is no JSON: {said}") from None
     if not isinstance(document, dict):
         raise Refusal(400, "the body must be a JSON object")
@@ -107,7 +108,8 @@ def _tensor(one: Object, name: str, rest: memoryview, what: str) -> tuple[Array,
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise Refusal(400, f"{what} {name}: shape must be an array of sizes")
     sizes = tuple(cast("list[int]", shape))
-    if len(sizes) > 8 or any(size > 1 << 31 for size in sizes):
+    # Sizes beside a 0 too: numpy multiplies them before it looks for one.
+    if len(sizes) > 8 or math.prod(size or 1 for size in sizes) > 1 << 31:
         raise Refusal(400, f"{what} {name}: the shape {str(sizes)[:60]} is out of reach")
     size = _parameters(one, f"{what} {name}").get("binary_data_size")
     if size is None:

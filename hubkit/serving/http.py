@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -126,17 +127,21 @@ class Connection(asyncio.BufferedProtocol):
         return self._server.read
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._feed(self._server.read[:nbytes])
+
+    def _feed(self, data: memoryview) -> None:
         import httptools
 
-        if self._last or self._broken:
+        if self._last or self._broken or not data:
             return
-        data = self._server.read[:nbytes]
         self._seen = time.monotonic()
         before = self._requests
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(Refusal(400, "no protocol but HTTP/1.1 is spoken here"))
+        except httptools.HttpParserUpgrade as upgrade:
+            # Who asks for another protocol and is not given it goes on in this one (RFC 9110, 7.8).
+            self._parser = httptools.HttpRequestParser(self)
+            self._feed(data[upgrade.args[0] :])
         except (_Stop, httptools.HttpParserCallbackError) as error:
             self._refuse(_refusal_in(error))
         except httptools.HttpParserError as error:
@@ -186,6 +191,9 @@ class Connection(asyncio.BufferedProtocol):
             raise _Stop(Refusal(415, "compressed bodies are not taken"))
         if self._server.held_bytes + int(length) > self._server.limits.bodies:
             raise _Stop(Refusal(503, "too many large requests at once", retry_after_s=_SOON_S))
+        if self._parser.should_upgrade() and (int(length) or "transfer-encoding" in self._headers):
+            # The parser takes no body with it.
+            raise _Stop(Refusal(400, "HTTP/1.1 alone is spoken here: leave the header Upgrade out"))
         if self._headers.get("expect", "").lower() == "100-continue" and self._now is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -200,7 +208,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("latin-1")
-        keeps = self._parser.should_keep_alive()
+        # To a client of HTTP/1.0 a kept connection would have to be promised in a header.
+        keeps = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         path = self._url.decode("latin-1").partition("?")[0]
         request = Request(method, path, self._headers, body)
@@ -231,6 +240,9 @@ class Connection(asyncio.BufferedProtocol):
                 self._server.handler(one, lambda reply, asked=one: self._answer(asked, reply))  # type: ignore[misc]
             except Refusal as refusal:
                 self._answer(one, refused(refusal))
+            except Exception as error:  # ours, which must not leave a connection without an end
+                sys.stderr.write(f"hubkit serve: {type(error).__name__}: {error}\n")
+                self._answer(one, refused(Refusal(500, "this failed; the server's log says how")))
         if self._last:
             return
         # While a request is under way it is read on, or a client that goes would not be noticed.
@@ -247,12 +259,13 @@ class Connection(asyncio.BufferedProtocol):
         self._server.held_bytes -= len(request.body)
         self._seen = time.monotonic()
         last = bool(self._ready) and self._ready[0] is _NOTHING_MORE
-        self._write(reply, close=last or (self._server.stopping and not self._ready))
+        close = last or (self._server.stopping and not self._ready)
+        self._write(reply, close=close, body=request.method != "HEAD")
         if not self._last:
             asyncio.get_running_loop().call_soon(self._next)
 
-    def _write(self, reply: Reply, *, close: bool) -> None:
-        self._transport.write(head_of(reply, close=close) + reply.body)
+    def _write(self, reply: Reply, *, close: bool, body: bool = True) -> None:
+        self._transport.write(head_of(reply, close=close) + (reply.body if body else b""))
         if close:
             self._last = True
             self._transport.close()

@@ -7,6 +7,7 @@ counted as the server's.
 from __future__ import annotations
 
 import errno
+import itertools
 import select
 import socket
 from collections import deque
@@ -28,14 +29,13 @@ _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 class _Link:
     """A connection with at most one request under way."""
 
-    __slots__ = ("at", "data", "fd", "head", "request", "since_ns", "sock")
+    __slots__ = ("data", "fd", "head", "receive", "send", "since_ns", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.fd = sock.fileno()
+        self.send, self.receive = sock.send, sock.recv_into
         self.since_ns = 0
-        self.request = b""
-        self.at = 0  # of the request, sent so far
         self.data = bytearray()
         self.head: Head | None = None
 
@@ -69,16 +69,18 @@ class Drive:
     """Sends `requests` round and round and tells the meter of the answers."""
 
     def __init__(self, target: Target, requests: Sequence[bytes], meter: Meter) -> None:
-        self._target, self._requests, self._meter = target, requests, meter
-        self._next = 0
+        self._target, self._meter = target, meter
+        self._requests = itertools.cycle(requests)
         self._links: dict[int, _Link] = {}
         self._poll = select.epoll() if hasattr(select, "epoll") else None
         self._heard_ns = perf_counter_ns()
         self._buffer = bytearray(_READ)
         self._view = memoryview(self._buffer)
-        # Answers of one server mostly begin alike: the last head, and what it says.
+        # Answers of one server mostly begin alike, and are as long: the last head, what it says,
+        # and the length of a good answer that begins so.
         self._head_bytes = b"\0"
         self._head: Head | None = None
+        self._whole = -1
 
     def closed(self, concurrency: int) -> None:
         """`concurrency` connections, each with one request under way, until the meter has enough.
@@ -88,13 +90,15 @@ class Drive:
         """
         try:
             for _ in range(concurrency):
-                self._send(self._open(), perf_counter_ns())
+                self._send(self._open())
             while True:
                 # What has come is read before anything is sent: the time that sending takes is
                 # then no part of the latency of an answer that lies there already.
-                free = [one for link in self._ready(0.05) for one in self._received(link)]
+                free: list[_Link] = []
+                for link in self._ready(0.05):
+                    self._receive(link, free)
                 for link in free:
-                    self._send(link, perf_counter_ns())
+                    self._send(link)
                 now = perf_counter_ns()
                 if self._meter.tick(now):
                     return
@@ -119,7 +123,7 @@ class Drive:
                     self._send(free.pop() if free else self._open(), waiting.popleft())
                 left = (due - perf_counter_ns()) / 1e9
                 for link in self._ready(max(0.0, min(0.05, left))):
-                    free += self._received(link)
+                    self._receive(link, free)
                 now = perf_counter_ns()
                 if self._meter.tick(now):
                     return
@@ -156,39 +160,48 @@ class Drive:
             # epoll counts in whole milliseconds, and would be late by up to one.
             select.select([self._poll], [], [], timeout_s)
             timeout_s = 0
-        return [links[fd] for fd, _ in self._poll.poll(timeout_s)]
+        return [links[fd] for fd, _ in self._poll.poll(timeout_s, max(1, len(links)))]
 
-    def _send(self, link: _Link, since_ns: int) -> None:
-        link.request = self._requests[self._next]
-        self._next = (self._next + 1) % len(self._requests)
-        link.since_ns, link.at = since_ns, 0
-        self._push(link)
-
-    def _push(self, link: _Link) -> None:
-        """Send what the socket takes; a request that it does not take whole is waited for."""
-        while link.at < len(link.request):
+    def _send(self, link: _Link, due_ns: int = 0) -> None:
+        """Send the next request, timed from `due_ns` (0: from now). One that the socket does not
+        take whole is waited for."""
+        request = next(self._requests)
+        sent = 0
+        link.since_ns = due_ns or perf_counter_ns()
+        while True:
             try:
-                link.at += link.sock.send(link.request[link.at :] if link.at else link.request)
+                sent += link.send(request[sent:] if sent else request)
             except OSError as error:
                 if error.errno not in _WOULD_BLOCK:
                     return  # reading tells of it
                 select.select([], [link.fd], [], _CONNECT_S)
+            if sent == len(request):
+                return
 
-    def _received(self, link: _Link) -> list[_Link]:
-        """Read; gives the connections that can take the next request: this one after a whole
+    def _receive(self, link: _Link, free: list[_Link]) -> None:
+        """Read; adds to `free` what can take the next request: this connection after a whole
         answer, a new one in its place after its end."""
         try:
-            count = link.sock.recv_into(self._buffer)
+            count = link.receive(self._buffer)
         except OSError as error:
             if error.errno in _WOULD_BLOCK:
-                return []
+                return
             count = 0
         now = perf_counter_ns()
-        if not count:
+        if count == self._whole and not link.data and self._buffer.startswith(self._head_bytes):
+            self._heard_ns = now
+            self._meter.add(now - link.since_ns)
+            free.append(link)
+        elif count:
+            link.data += self._view[:count]
+            self._judge(link, now, free)
+        else:
             self._meter.fail("the server closed the connection")
             self._drop(link)
-            return [self._open()]
-        link.data += self._view[:count]
+            free.append(self._open())
+
+    def _judge(self, link: _Link, now: int, free: list[_Link]) -> None:
+        """What has come of an answer, as `_receive` does."""
         try:
             end = self._end(link)
         except NotHttp as error:
@@ -196,26 +209,30 @@ class Drive:
                 f"{self._target.name} answers something that is no HTTP: {error.args[0]!r}"
             ) from None
         if end is None:
-            return []
+            return
         head = link.head
         assert head is not None
         self._heard_ns = now
         if head.status == 200:
             self._meter.add(now - link.since_ns)
+            # Of an older head than the last, which came in parts, the length is of no use.
+            if not head.close and head.length is not None and head is self._head:
+                self._whole = end
         else:
             self._meter.fail(f"{head.status}: {bytes(link.data[head.end : end])[:300]!r}")
         link.data.clear()
         link.head = None
         if head.close:
             self._drop(link)
-            return [self._open()]
-        return [link]
+            free.append(self._open())
+        else:
+            free.append(link)
 
     def _end(self, link: _Link) -> int | None:
         """Where the answer ends, once it is whole."""
         if link.head is None:
             if not link.data.startswith(self._head_bytes):
-                self._head = read_head(link.data)
+                self._head, self._whole = read_head(link.data), -1
                 if self._head is None:
                     self._head_bytes = b"\0"
                     return None

@@ -11,8 +11,10 @@ from hubkit.errors import HubkitError
 from hubkit.formats_records import Level
 from hubkit.serving.load_worker import LoadCall
 
+# Ctrl-C is the parent's to handle, which ends this process.
 _WORKER = (
-    "import sys; sys.path.append(sys.argv[1]);"
+    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+    " sys.path.append(sys.argv[1]);"
     " from hubkit.serving.load_worker import serve; serve(sys.stdin, sys.stdout)"
 )
 

@@ -12,7 +12,8 @@ from hubkit.serving.batching import Model
 if TYPE_CHECKING:
     from hubkit.serving.batching import Inputs
 
-# Two lengths that no other axis of an output is likely to have at once.
+# Two lengths that no other axis of an output is likely to have at once; a model for shorter texts
+# is asked for less.
 _SHORT, _LONG = 5, 23
 _CALLS = 9
 
@@ -27,9 +28,13 @@ class Facts:
     call_tokens: float
 
 
-def probe(model: Model, token: int) -> Facts:
-    """Run a model on a few made-up sentences. `token`: an id that it knows."""
+def probe(model: Model, token: int, longest: int = _LONG) -> Facts:
+    """Run a model on a few made-up sentences. `token`: an id that it knows; `longest`: how many of
+    them it takes, at least 2."""
     import numpy as np
+
+    most = max(2, min(_LONG, longest))
+    least = min(_SHORT, most - 1)
 
     def inputs(length: int) -> Inputs:
         arrays = {
@@ -39,7 +44,7 @@ def probe(model: Model, token: int) -> Facts:
         nothing = np.zeros((1, length), np.int64)
         return {name: arrays.get(name, nothing) for name in model.input_names}
 
-    short, long = inputs(_SHORT), inputs(_LONG)
+    short, long = inputs(least), inputs(most)
     small, large = model.run(short), model.run(long)
     shapes: dict[str, tuple[int, ...]] = {}
     axes: dict[str, int | None] = {}
@@ -53,8 +58,8 @@ def probe(model: Model, token: int) -> Facts:
             start = perf_counter()
             model.run(arrays)
             seconds[at] = min(seconds[at], perf_counter() - start)
-    a_token = (seconds[1] - seconds[0]) / (_LONG - _SHORT)
+    a_token = (seconds[1] - seconds[0]) / (most - least)
     # A call of one sentence: what it takes beside its tokens. Where length costs nothing, any
     # padding is cheaper than a call.
-    spare = float("inf") if a_token <= 0 else max(0.0, seconds[0] / a_token - _SHORT)
+    spare = float("inf") if a_token <= 0 else max(0.0, seconds[0] / a_token - least)
     return Facts(shapes, axes, spare)

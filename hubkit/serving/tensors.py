@@ -117,7 +117,10 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], name: str) ->
         raise Refusal(400, f"input {name}: {str(wrong)[:40]!r} is no {datatype}")
     if datatype == "BYTES":
         array = np.empty(len(flat), dtype=object)
-        array[:] = [str(one).encode() for one in flat]
+        try:
+            array[:] = [str(one).encode() for one in flat]
+        except UnicodeEncodeError:  # "\\ud800", half of a pair
+            raise Refusal(400, f"input {name}: a string is no Unicode text") from None
         return array.reshape(shape)
     try:
         return np.array(flat, dtype=NUMPY[datatype]).reshape(shape)

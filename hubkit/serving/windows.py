@@ -91,7 +91,13 @@ class Meter:
         used = cpu - before if cpu is not None and before is not None else None
         self.windows.append(Taken(self._latencies, self._errors, seconds, used))
         self._begin(now_ns)
-        return steady(self.windows) or len(self.windows) >= self._plan.max_windows
+        return steady(self.windows) or self._tried_enough()
+
+    def _tried_enough(self) -> bool:
+        if len(self.windows) >= self._plan.max_windows:
+            return True
+        spent = sum(one.seconds for one in self.windows)
+        return len(self.windows) >= _IN_A_ROW and spent >= self._plan.level_s
 
     def left_s(self, now_ns: int) -> float:
         """How long it takes at least until the window can end."""

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter
 
 from hubkit.errors import HubkitError
+from hubkit.executors.pipes import close_pipes
 from hubkit.executors.worker import error_from
 from hubkit.records import Record
 from hubkit.stages.benchmark_worker import Fault
@@ -89,12 +90,7 @@ class Child(Generic[A]):
         """End the process now: it has nothing to save."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:  # an unsent call was still in the buffer
-                    continue
+        close_pipes(self._process)
 
     def _death(self) -> HubkitError:
         how = how_it_ended(self._process.wait())

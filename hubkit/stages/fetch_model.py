@@ -67,7 +67,7 @@ class FetchModelInput(Record):
 
 @stage(
     "fetch-model",
-    version=2,
+    version=3,
     kind="heavy",
     takes=FetchModelInput,
     gives=BaseModelInfo,
@@ -116,7 +116,7 @@ def fetch_model(given: FetchModelInput, ctx: Context) -> BaseModelInfo:
 
 def _embedding(given: FetchModelInput, folder: Path) -> Embedding | None:
     """How the model makes an embedding, with the files for it in hubkit's own form; None, and none
-    of these files, where that is the mean over the tokens."""
+    of these files, where that is the mean over the tokens and nothing else."""
     if not has_projection(folder):
         return None
     wanted = given.task == "feature-extraction"
@@ -124,7 +124,7 @@ def _embedding(given: FetchModelInput, folder: Path) -> Embedding | None:
     (folder / MODULES).unlink()
     for below in [path for path in folder.iterdir() if path.is_dir()]:
         shutil.rmtree(below)
-    if found is None or (found.weight is None and found.pooling == "mean"):
+    if found is None or found.plain:
         return None
     write_projection(found, folder)
     return Embedding(

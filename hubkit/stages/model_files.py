@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from hubkit.backends.embedding_modules import files_of_modules, is_plain_mean, read_modules
+from hubkit.backends.embedding_modules import files_of_modules, read_modules, read_projection
 from hubkit.backends.projection import MODULES
 from hubkit.errors import ModelError
 from hubkit.keys import digest_of_file, digest_of_value
@@ -106,13 +106,14 @@ def kept_files(folder: Path) -> list[str]:
 
 
 def _module_files(folder: Path) -> list[str]:
-    """Those that matter beside the Transformer; none where embeddings are the mean over tokens, as
-    they are without them."""
+    """Those that matter beside the Transformer; none where embeddings are the mean over tokens and
+    nothing else, as they are without them."""
     if not (folder / MODULES).is_file():
         return []
     try:
         modules = read_modules(folder / MODULES, folder.name)
-        if is_plain_mean(folder, modules):
+        dense = any(module.kind == "Dense" for module in modules)
+        if not dense and read_projection(folder, folder.name).plain:
             return []
     except ModelError:  # said when the model is fetched for its embeddings
         return []

@@ -50,7 +50,7 @@ class QuantizeInput(Record):
 
 @stage(
     "quantize",
-    version=4,
+    version=5,
     kind="heavy",
     takes=QuantizeInput,
     gives=Variant,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hubkit.errors import ModelError
 from hubkit.formats_records import Engine, Level, ServingConfig, ServingCurve, ServingPlan
 from hubkit.records import Encoded, MachineInfo, Record, Variant
+from hubkit.serving.yardstick import machine_gflops
 from hubkit.stage import Context, stage
 from hubkit.stages.serving_child import ServingChild
 from hubkit.stages.serving_journal import keep_level, kept_levels
@@ -27,16 +28,16 @@ class ServeLoadInput(Record):
     machine: MachineInfo
 
 
-@stage("serve-load", version=1, kind="measured", takes=ServeLoadInput, gives=ServingCurve)
+@stage("serve-load", version=2, kind="measured", takes=ServeLoadInput, gives=ServingCurve)
 def serve_load(given: ServeLoadInput, ctx: Context) -> ServingCurve:
     """The levels of the plan: each number of clients, then arrivals at shares of the best
     throughput that these reached.
 
     The instances live in a process of their own without a server, with the clients, so that a
     request is timed from when it is sent until its answer is there, and nothing of HTTP. Loading
-    and warm-up are not timed. Each level goes to the journal, and a call that finds one goes on
-    after its last. Raises ModelError where the model does nothing but fail, HubkitError when its
-    process dies.
+    and warm-up are not timed. The machine's own speed is taken between levels. Each level goes to
+    the journal, and a call that finds one goes on after its last. Raises ModelError where the model
+    does nothing but fail, HubkitError when its process dies.
     """
     steps = steps_of(given.plan)
     levels = kept_levels(ctx.journal)[: len(steps)]
@@ -44,10 +45,14 @@ def serve_load(given: ServeLoadInput, ctx: Context) -> ServingCurve:
     child = ServingChild(given.engine.name, ctx.scratch / "serving")
     try:
         ready = child.load(load_call(given.engine, given.variant, given, ctx))
+        before = machine_gflops()
         for step in steps[len(levels) :]:
             ctx.progress("measuring", len(levels), len(steps))
-            levels.append(run_level(child, step, levels, given.plan))
+            level = run_level(child, step, levels, given.plan)
+            after = machine_gflops()
+            levels.append(level.model_copy(update={"machine_gflops": (before + after) / 2}))
             keep_level(ctx.journal, levels[-1])
+            before = after
         ctx.progress("measuring", len(levels), len(steps))
     finally:
         child.kill()

@@ -51,8 +51,8 @@ def load_served(
         raise ModelError(f"{files.name} takes {unknown[0]}, which a text does not have")
     pad = said.get("pad_token_id")
     pad_id = pad if isinstance(pad, int) and 0 <= pad < vocabulary else 0
-    facts = probe(models[0], token=min(1, vocabulary - 1) if pad_id != 1 else 0)
     longest = positions_of(said)
+    facts = probe(models[0], min(1, vocabulary - 1) if pad_id != 1 else 0, longest)
     served = Served(
         name=files.name,
         platform=_PLATFORMS.get(engine.runtime, engine.runtime),

@@ -63,7 +63,10 @@ def _for_throughput(
 
 
 def command_of(engine: Engine, variant: Variant, config: ServingConfig, target: str) -> str:
-    """The `hubkit serve` command of a configuration."""
+    """The `hubkit serve` command of a configuration; of a GPU's, which it does not run on, a line
+    that says so."""
+    if engine.device != "cpu":
+        return "# hubkit serve runs on CPUs alone: this is for your own code or for Triton"
     return (
         f"hubkit serve {target} --engine {engine.runtime} --variant {variant.name}"
         f" --instances {config.instances} --threads {config.threads}"

@@ -95,7 +95,8 @@ class Held:
         names = self._models[0].input_names
         self._requests = [{name: one[name] for name in names} for one in made]
         if self._facts is None:
-            self._facts = probe(self._models[0], int(made[0]["input_ids"][0, 0]))
+            longest = max(one["input_ids"].shape[1] for one in made)  # that the model surely takes
+            self._facts = probe(self._models[0], int(made[0]["input_ids"][0, 0]), longest)
         self._pool = pool_of(self._models, call.config, self._facts, call.pad_id)
         gc.collect()
         gc.freeze()  # what loading made is never garbage: collecting need not look at it again

@@ -10,6 +10,7 @@ import tempfile
 from typing import IO
 
 from hubkit.errors import HubkitError, VerifyError
+from hubkit.executors.pipes import close_pipes
 from hubkit.executors.worker import error_from
 from hubkit.hub.client import Hub, connect
 from hubkit.hub.faults import scrub
@@ -122,7 +123,8 @@ def verify_on(hub: Hub, given: VerifyInput, ctx: Context) -> Verified:
             verified = _converse(process, given, ctx.progress)
         finally:
             process.kill()  # Ctrl-C, or done: it has nothing to clean up
-            process.communicate()
+            process.wait()
+            close_pipes(process)
         if verified is None:
             raise _death(process.returncode, log, hub)
         return verified

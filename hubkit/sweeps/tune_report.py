@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from hubkit.cards.environment import render
-from hubkit.recipe import (
-    IncDynamic,
-    IncStatic,
-    OnnxBlockwise,
-    OnnxDynamic,
-    OnnxFloat16,
-    OnnxStatic,
-    OpenVinoStatic,
-    VariantSpec,
-)
 from hubkit.sweeps.report_cells import Cell, Code, Column, Table, text
 from hubkit.sweeps.report_markdown import markdown_table
+from hubkit.sweeps.tune_settings import settings
 from hubkit.tune_records import GroupCost, Sensitivity, Trial, TuneReport, Verdict
 
 _NONE = "–"
@@ -75,12 +66,16 @@ def why_not(report: TuneReport) -> str:
     taken = report.taken
     assert taken is not None
     if report.confirmations:
+        if not report.confirmations[-1].verdict.baseline > 0:
+            return "the rows that were not searched on cannot confirm it"
         return "it held on the rows that were searched on, and not on the others"
     why = []
     if taken.verdict and not taken.verdict.passes:
         why.append("it loses more than is allowed")
     if taken.relative_ms and relative(taken) >= 1:
         why.append("it is not faster than FP32")
+    elif where := slower_text(taken):
+        why.append(f"it is {where}")
     if taken.variant and taken.variant.size_bytes >= report.baseline.size_bytes:
         why.append("it is not smaller than FP32")
     return " and ".join(why) or "the search was ended before it was timed"
@@ -89,6 +84,11 @@ def why_not(report: TuneReport) -> str:
 def judged(verdict: Verdict, which: str) -> str:
     """A verdict in words, with its numbers."""
     rows = "1 row" if verdict.rows == 1 else f"{verdict.rows:,} rows"
+    if not verdict.baseline > 0:
+        return (
+            f"On {rows} {which} the metric of FP32 itself is {verdict.baseline:g}: there is no"
+            " accuracy to lose, so that nothing can be confirmed; score on more rows."
+        )
     numbers = (
         f"On {rows} {which} the metric falls by {_signed(verdict.loss)}"
         f" ({100 * verdict.confidence:g} % interval {_signed(verdict.interval.low)} …"
@@ -117,41 +117,25 @@ def relative(trial: Trial) -> float:
     return statistics.geometric_mean(trial.relative_ms)
 
 
+def slower_text(trial: Trial) -> str:
+    """Where it is shown to be slower than FP32: slower than FP32 at 8×128 (1.12 times its latency);
+    empty where it is not."""
+    import statistics
+
+    points = [
+        f"{p.batch_size}×{p.input_length} ({statistics.geometric_mean(p.relative_ms):.2f} times its"
+        " latency)"
+        for p in trial.slower_at
+    ]
+    return f"slower than FP32 at {' and '.join(points)}" if points else ""
+
+
 def _allowed(report: TuneReport) -> float:
     criterion = report.tune.accuracy_criterion
     value = next(m.value for m in report.baseline_search.metrics if m.name == report.metric)
     return (
         criterion.absolute if criterion.absolute is not None else value * (criterion.relative or 0)
     )
-
-
-def settings(spec: VariantSpec) -> str:
-    """What makes a spec itself, in few words: operators, graph, smoothing, ranges."""
-    parts = []
-    if isinstance(spec, OnnxDynamic | OnnxStatic):
-        parts.append(" ".join(spec.operators_to_quantize))
-        parts += ["per-channel"] if spec.per_channel else []
-        parts += ["7-bit weights"] if spec.reduce_range else []
-        level = spec.framework_args.optimization_level
-        parts += [f"graph level {level}"] if level else []
-        parts += [f"SmoothQuant {spec.smooth_quant}"] if spec.smooth_quant is not None else []
-    if isinstance(spec, OnnxDynamic) and spec.blockwise:
-        parts.append("groups in 8-bit blocks")
-    if isinstance(spec, OnnxFloat16):
-        parts.append(spec.dtype)
-    if isinstance(spec, OnnxBlockwise):
-        parts.append(f"{spec.bits} bits in blocks of {spec.block_size}")
-    if isinstance(spec, OpenVinoStatic):
-        alpha = spec.smooth_quant_alpha
-        parts.append("no SmoothQuant" if alpha is None else f"SmoothQuant {alpha:g}")
-    if isinstance(spec, IncDynamic) and spec.reduce_range is not None:
-        parts.append(f"{7 if spec.reduce_range else 8}-bit activations")
-    if isinstance(spec, OnnxStatic | IncStatic):
-        plan = spec.calibration
-        parts.append(
-            f"percentile {plan.percentile:g}" if plan.method == "percentile" else plan.method
-        )
-    return ", ".join(parts) or "as it is"
 
 
 def _trials(report: TuneReport) -> Table:
@@ -235,6 +219,8 @@ def _outcome(report: TuneReport, trial: Trial) -> Cell:
         said += "; not on the other rows, so not taken"
     if trial.relative_ms and relative(trial) >= 1:
         said += "; not faster than FP32, so not taken"
+    elif where := slower_text(trial):
+        said += f"; {where}, so not taken"
     if trial.variant and trial.variant.size_bytes >= report.baseline.size_bytes:
         said += "; not smaller than FP32, so not taken"
     return text(said)
@@ -244,7 +230,7 @@ def _confirmations(report: TuneReport) -> Table:
     columns = (
         *(Column("trial"), Column("rows", "right"), Column("loss", "right")),
         *(Column("interval", "right"), Column("confidence", "right"), Column("flips", "right")),
-        Column("verdict"),
+        *(Column("McNemar p", "right"), Column("verdict")),
     )
     rows = []
     for one in report.confirmations:
@@ -257,10 +243,17 @@ def _confirmations(report: TuneReport) -> Table:
                 text(_interval(verdict)),
                 text(f"{100 * verdict.confidence:g} %"),
                 text(str(paired.flips) if paired else _NONE),
+                text(_p(paired.mcnemar_p if paired else None)),
                 text(("met" if verdict.passes else "missed") + f", {verdict.state}"),
             )
         )
     return Table(columns, tuple(rows))
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _groups(found: Sensitivity) -> Table:

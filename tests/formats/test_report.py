@@ -343,6 +343,25 @@ def test_what_could_not_be_counted_is_not_measured_and_says_why() -> None:
     assert FormatsReport.model_validate_json(report.model_dump_json(by_alias=True)) == report
 
 
+def test_too_few_sentences_are_said_to_be_too_few() -> None:
+    report = make_formats(invariances=())
+    assert "Not measured: there were no two sentences of one length" in markdown(report, "en")
+    assert "Не измерено: не нашлось двух предложений" in markdown(report, "ru")
+    one = tuple(
+        d.model_copy(update={"distance": d.distance.model_copy(update={"rows": 1})})
+        for d in report.divergences
+    )
+    text = markdown(make_formats(divergences=one), "en")
+    assert "| 0.0319 |" in text  # without an interval, which one row does not have
+
+
+def test_parts_of_long_texts_are_no_number_of_answers() -> None:
+    """Of question answering `rows` are windows, and of one question there are several."""
+    assert re.search(r"Answers changed: \d+ / \d+", markdown(make_formats(), "en"))
+    text = markdown(make_formats(task="question-answering"), "en")
+    assert not re.search(r"changed: \d+ / \d+", text)
+
+
 def test_peaks_that_were_not_measured_are_no_empty_table() -> None:
     nothing = Peaks(machine=machine(), threads=2, peaks=(), bandwidths=())
     text = markdown(make_formats(peaks=nothing, rooflines=()))

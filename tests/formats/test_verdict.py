@@ -63,6 +63,42 @@ def test_windows_before_a_level_was_stable_make_no_tie() -> None:
     assert (found.engine, found.ties) == (STATIC, ())
 
 
+def at_speed(curve: ServingCurve, gflops: float) -> ServingCurve:
+    levels = tuple(one.model_copy(update={"machine_gflops": gflops}) for one in curve.levels)
+    return curve.model_copy(update={"levels": levels})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ties"),
+    [
+        (200.0, 120.0, (REFERENCE,)),  # 1.5 times as fast, on a machine 1.67 times as fast
+        (200.0, 170.0, ()),  # readings differ by as much on a quiet machine
+        (120.0, 200.0, ()),  # ahead though the machine was slower
+    ],
+)
+def test_a_lead_that_the_machines_speed_explains_is_none(
+    first: float, second: float, ties: tuple[str, ...]
+) -> None:
+    fast = at_speed(serving(STATIC, 10.0, 150.0, clients=4), first)
+    slow = at_speed(serving(REFERENCE, 15.0, 100.0, clients=4), second)
+    found = verdict(View(of(fast, slow)))
+    assert found.throughput
+    assert (found.throughput.engine, found.throughput.ties) == (STATIC, ties)
+    assert found.latency
+    assert (found.latency.engine, found.latency.ties) == (STATIC, ties)
+
+
+def test_levels_of_a_slower_machine_are_told_from_the_others() -> None:
+    quick = at_speed(serving(STATIC, 10.0, 150.0, clients=1), 200.0)
+    slow = at_speed(serving(REFERENCE, 15.0, 100.0, clients=1), 110.0)
+    untold = serving(DYNAMIC, 5.0, 200.0, clients=1)
+    view = View(of(quick, slow, untold))
+    shares = [view.slowed(curve.levels[0]) for curve in (quick, slow, untold)]
+    assert shares == [None, 0.55, None]
+    assert view.slowest == 0.55
+    assert View(of(quick, untold)).slowest is None
+
+
 def test_one_engine_alone_has_won_nothing() -> None:
     found = verdict(View(of(serving(REFERENCE, 10.0, 100.0)))).throughput
     assert found
@@ -81,9 +117,16 @@ def test_an_unstable_level_wins_nothing_while_another_is_stable() -> None:
     assert found.throughput
     assert found.throughput.engine == REFERENCE
     assert found.throughput.compared == 2
+    assert found.throughput.passed_over == (DYNAMIC,)  # and is said to be left out
     best = next(one for one in View(report).served if one.curve.engine == DYNAMIC).best
     assert best
     assert not best.stable
+
+
+def test_each_figure_of_an_engine_has_its_own_mark() -> None:
+    shaky = serving(STATIC, 10.0, 150.0, clients=4, unstable=(1,))
+    shown = next(e for e in summary_of(of(shaky)).engines if e.engine == STATIC)
+    assert (shown.stable, shown.one_stable) == (True, False)
 
 
 def test_a_server_is_not_compared_with_what_runs_in_process() -> None:

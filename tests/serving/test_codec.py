@@ -97,6 +97,8 @@ def _input(**changes: object) -> dict[str, object]:
         (_input(shape=[1, -2]), "shape"),
         (_input(shape="2"), "shape"),
         (_input(shape=[1 << 40, 1 << 40]), "out of reach"),
+        (_input(shape=[0, *[1 << 31] * 3], data=[]), "out of reach"),
+        (_input(datatype="BYTES", data=["good", "\ud800"]), "no Unicode text"),
         (_input(data=[1]), "1 elements"),
         (_input(data="x"), "array"),
         (_input(data=[1, 2.5]), "2.5"),

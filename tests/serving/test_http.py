@@ -26,6 +26,8 @@ class _Handler:
     def __call__(self, request: Request, answer: Answered) -> None:
         self.seen.append(request)
         request.gone = self._count
+        if request.path == "/broken":
+            raise ValueError("something that nobody thought of")
         if request.path == "/wait":
             self.held.append(answer)
         else:
@@ -161,7 +163,48 @@ def test_all_bodies_together_are_bounded() -> None:
     _run(talk, body_bytes=100, all_bodies_bytes=400)
 
 
+def test_an_error_of_ours_is_a_500_and_the_connection_goes_on() -> None:
+    async def talk(connect, handler, server) -> None:  # type: ignore[no-untyped-def]
+        reader, writer = await connect()
+        writer.write(b"GET /broken HTTP/1.1\r\n\r\n" + _POST % (3, b"abc"))
+        assert (await _status(reader))[0] == 500
+        assert await _status(reader) == (200, b"abc")
+        writer.close()
+
+    _run(talk)
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one() -> None:
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+
+    async def talk(connect, handler, server) -> None:  # type: ignore[no-untyped-def]
+        reader, writer = await connect()
+        writer.write(b"GET /x HTTP/1.1\r\n" + upgrade + b"\r\n" + _POST % (3, b"abc"))
+        assert await _status(reader) == (200, b"")
+        assert await _status(reader) == (200, b"abc")
+        writer.write(b"POST /x HTTP/1.1\r\nContent-Length: 3\r\n" + upgrade + b"\r\nabc")
+        status, body = await _status(reader)
+        assert (status, b"Upgrade" in body) == (400, True)
+        assert not await reader.read()
+        assert len(handler.seen) == 2
+        writer.close()
+
+    _run(talk)
+
+
+def test_an_answer_to_head_has_no_body() -> None:
+    async def talk(connect, handler, server) -> None:  # type: ignore[no-untyped-def]
+        reader, writer = await connect()
+        writer.write(b"HEAD /x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" + _POST % (2, b"de"))
+        assert b"Content-Length: 3" in await reader.readuntil(b"\r\n\r\n")
+        assert await _status(reader) == (200, b"de")
+        writer.close()
+
+    _run(talk)
+
+
 @pytest.mark.parametrize("head", [b"GET /x HTTP/1.0\r\n\r\n",
+                                  b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
                                   b"GET /x HTTP/1.1\r\nConnection: close\r\n\r\n"])  # fmt: skip
 def test_who_wants_the_connection_closed_gets_it(head: bytes) -> None:
     async def talk(connect, handler, server) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
 import threading
 import time
@@ -18,13 +19,17 @@ from hubkit.serving.answers import NotHttp, chunks_end, read_head, unchunked
 from hubkit.serving.arrivals import arrivals, open_plan
 from hubkit.serving.client import request_bytes
 from hubkit.serving.codec import Body
+from hubkit.serving.load_http import Drive, Target, _Link
 from hubkit.serving.load_process import LoadProcess
 from hubkit.serving.load_worker import LoadCall, read_requests, write_requests
+from hubkit.serving.windows import Meter
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\n\r\n"
 _CLOSED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+_LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
 _BAD = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy"
+_BAD_AS_LONG = b"HTTP/1.1 503 \r\nContent-Length: 4\r\n\r\nbusy"  # as _OK
 
 Answer = Callable[[int], tuple[float, bytes]]  # number of the request -> seconds, answer
 
@@ -83,7 +88,9 @@ def _call(folder: Path, port: int, **changes: object) -> LoadCall:
     return LoadCall.model_validate(given)
 
 
-@pytest.mark.parametrize("data", [_CHUNKED, _CLOSED], ids=["chunked", "closed"])
+@pytest.mark.parametrize(
+    "data", [_OK, _LARGE, _CHUNKED, _CLOSED], ids=["whole", "in parts", "chunked", "closed"]
+)
 def test_a_closed_loop_meets_the_latency_of_the_server(tmp_path: Path, data: bytes) -> None:
     with answering(lambda number: (0.01, data)) as port, LoadProcess() as process:
         level = process.level(_call(tmp_path, port, concurrency=4))
@@ -107,9 +114,10 @@ def test_an_open_loop_counts_waiting_from_when_a_request_was_due(tmp_path: Path)
     assert level.p99_ms > 300
 
 
-def test_errors_are_counted_and_are_no_latencies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [_BAD, _BAD_AS_LONG], ids=["other", "as long as a good one"])
+def test_errors_are_counted_and_are_no_latencies(tmp_path: Path, bad: bytes) -> None:
     def every_fourth(number: int) -> tuple[float, bytes]:
-        return 0.002, _BAD if number % 4 == 3 else _OK
+        return 0.002, bad if number % 4 == 3 else _OK
 
     with answering(every_fourth) as port, LoadProcess() as process:
         level = process.level(_call(tmp_path, port, concurrency=2))
@@ -122,6 +130,13 @@ def test_a_server_that_only_fails_ends_the_load(tmp_path: Path) -> None:
             process.level(_call(tmp_path, port, concurrency=2))
         with pytest.raises(HubkitError, match="no connection"):  # and the process lives on
             process.level(_call(tmp_path, 1, concurrency=2))
+
+
+def test_ctrl_c_does_not_end_the_generator(tmp_path: Path) -> None:
+    with answering(lambda number: (0.001, _OK)) as port, LoadProcess() as process:
+        process.level(_call(tmp_path, port, concurrency=1))
+        process._process.send_signal(signal.SIGINT)
+        assert process.level(_call(tmp_path, port, concurrency=1)).errors == 0
 
 
 def test_heads_and_chunks() -> None:
@@ -154,3 +169,20 @@ def test_arrivals_are_poisson_at_the_rate_and_the_same_again() -> None:
     spread = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert spread / mean == pytest.approx(1, abs=0.08)  # of exponential gaps it is 1
     assert open_plan(plan, 10.0).window_s == 4.0  # 40 requests at least
+
+
+def test_the_length_of_an_answer_in_parts_is_of_its_own_head() -> None:
+    meter = Meter(ServingPlan())
+    drive = Drive(Target("127.0.0.1", 1), [b""], meter)
+    pairs = [socket.socketpair() for _ in range(2)]
+    servers, links = [one for one, _ in pairs], [_Link(other) for _, other in pairs]
+    short, long = (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % n + b"a" * n for n in (5, 50))
+    for number, data in ((0, long[:60]), (1, short), (0, long[60:])):
+        servers[number].sendall(data)
+        drive._receive(links[number], [])
+    assert drive._head_bytes == short[:-5]  # the last head, and nothing of another's length
+    assert drive._whole in (-1, len(short))
+    assert len(meter._latencies) == 2
+    for pair in pairs:
+        for sock in pair:
+            sock.close()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from hubkit.serving.batching import Job, choose, joined, parted
 from hubkit.serving.pool import Closed, Full, Pool
+from hubkit.serving.probing import probe
 from tests.serving.tiny_onnx import PAD, inputs_of
+
+if TYPE_CHECKING:
+    from hubkit.serving.batching import Inputs, Outputs
 
 
 def _job(length: int, rows: int = 1) -> Job:
@@ -177,3 +182,28 @@ def test_a_full_queue_refuses_and_a_closed_one_answers_what_it_has() -> None:
     assert len(answers.found) == 3
     with pytest.raises(Closed):
         pool.submit(answers.job(4, 1))
+
+
+class Short:
+    """Takes at most so many tokens, as a model with few positions does."""
+
+    input_names = ("input_ids", "attention_mask")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def run(self, inputs: Inputs) -> Outputs:
+        ids = inputs["input_ids"]
+        if ids.shape[1] > self.most:
+            raise ValueError("more tokens than positions")
+        return {"tokens": np.zeros((*ids.shape, 8), np.float32), "pooled": np.zeros((1, 8))}
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("most", [2, 5, 7, 23, 512])
+def test_a_model_is_asked_for_no_more_tokens_than_it_takes(most: int) -> None:
+    facts = probe(Short(most), token=1, longest=most)
+    assert facts.length_axes == {"tokens": 1, "pooled": None}
+    assert facts.shapes == {"tokens": (-1, -1, 8), "pooled": (-1, 8)}

@@ -16,7 +16,12 @@ from hubkit.stages.search_serving import SearchServingInput, search_serving, spl
 from hubkit.stages.serve_load import ServeLoadInput, serve_load
 from hubkit.stages.serve_url import ServeUrlInput, serve_url
 from hubkit.stages.serving_journal import kept_levels
-from hubkit.stages.serving_recommendation import pbtxt_of, python_of, recommendations
+from hubkit.stages.serving_recommendation import (
+    command_of,
+    pbtxt_of,
+    python_of,
+    recommendations,
+)
 from hubkit.store import Store
 from tests.serving.conftest import Running
 from tests.serving.tiny_onnx import ENGINE, NAME, PAD, VOCABULARY, make_model
@@ -232,6 +237,15 @@ def test_the_configuration_of_triton() -> None:
     assert alone is not None
     assert "dynamic_batching" not in alone
     assert pbtxt_of(ENGINE.model_copy(update={"runtime": "torch"}), config) is None
+
+
+def test_hubkit_serve_is_recommended_for_what_it_runs() -> None:
+    variant = Variant.model_construct(model_file="model.onnx", name="tiny")
+    said = command_of(ENGINE, variant, ServingConfig(max_delay_us=500), "mine --demo")
+    assert said.startswith("hubkit serve mine --demo --engine onnxruntime --variant tiny ")
+    assert said.endswith("--max-delay-ms 0.5")
+    gpu = ENGINE.model_copy(update={"device": "cuda"})
+    assert command_of(gpu, variant, ServingConfig(), "mine").startswith("# ")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,21 @@ def test_the_meter_cuts_windows_after_warming_up() -> None:
     assert [one.errors for one in meter.windows] == [0, 1]
 
 
+@pytest.mark.parametrize(("level_s", "windows"), [(0.5, 3), (3.5, 4), (100.0, 10)])
+def test_what_never_gets_steady_ends_in_time_but_not_before_three_windows(
+    level_s: float, windows: int
+) -> None:
+    plan = ServingPlan(window_s=1.0, min_requests=1, warmup_requests=1, level_s=level_s)
+    meter = Meter(plan)
+    meter.add(1)
+    assert not meter.tick(0)
+    for second in range(1, 20):
+        meter.add(10 ** (6 + second % 2))  # now 1 ms, now 10
+        if meter.tick(second * 1_000_000_000):
+            break
+    assert len(meter.windows) == windows
+
+
 def test_who_only_fails_is_hopeless() -> None:
     meter = Meter(ServingPlan())
     for _ in range(20):

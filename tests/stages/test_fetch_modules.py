@@ -124,7 +124,12 @@ def test_its_embedding_is_its_own_in_pytorch_and_onnx(model: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("kinds", "pooling", "kept"),
     [
-        (("Transformer", "Pooling", "Normalize"), "mean_tokens", None),
+        (("Transformer", "Pooling"), "mean_tokens", None),
+        (
+            ("Transformer", "Pooling", "Normalize"),
+            "mean_tokens",
+            Embedding(pooling="mean", dimensions=WIDTH, normalized=True),
+        ),
         (
             ("Transformer", "Pooling", "Normalize"),
             "cls_token",

@@ -4,14 +4,18 @@ synthetic, and so are the stages that would make, score and time it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from hubkit import tuning
+from hubkit import tuning, tuning_trials
+from hubkit.errors import HubkitError, ModelError, StoreError, WorkerError
 from hubkit.recipe import Recipe
-from hubkit.records import Scores, Variant
-from hubkit.tune_ranking import History, Problem
+from hubkit.records import Failed, Scores, Variant
+from hubkit.runner import Fault
+from hubkit.sweeps.tune_report import judged
+from hubkit.tune_ranking import History, Problem, ranking
 from hubkit.tune_records import Sensitivity, Trial
 from hubkit.tune_steps import Clock, Proposal, Try
 from hubkit.tuning_measures import Clocked
@@ -126,3 +130,92 @@ def test_the_best_so_far_is_kept_whenever_the_time_is_up(
     whole = Stages(problem(), all_dynamic(BAD)).run(monkeypatch).history.trials
     names = [trial.name for trial in found.history.trials]
     assert names == [trial.name for trial in whole][: len(names)]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(HubkitError("KeyError"), False), (WorkerError("died"), False), (StoreError("full"), True)],
+)
+def test_a_loop_that_breaks_proposes_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: HubkitError, raised: bool
+) -> None:
+    """Whatever Neural Compressor does: what was tried before stands; a full disk is no fault of
+    its own."""
+    bench = SimpleNamespace(run=SimpleNamespace(map=lambda *_: [Fault(error)]))
+    monkeypatch.setattr(tuning, "_proposal_input", lambda _: None)
+    if raised:
+        with pytest.raises(StoreError):
+            tuning._proposals(bench)  # type: ignore[arg-type]
+    else:
+        assert tuning._proposals(bench) == ()  # type: ignore[arg-type]
+
+
+def test_activations_that_cannot_be_watched_fail_static_trials_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ModelError("all values of a tensor are NaN")
+
+    monkeypatch.setattr(tuning_trials, "learn", broken)
+    learnt, why = tuning_trials._learn(*[None] * 4)  # type: ignore[arg-type]
+    assert (learnt, why) == ({}, "all values of a tensor are NaN")
+    monkeypatch.setattr(tuning_trials, "source_of", lambda *_: "the graph")
+    monkeypatch.setattr(tuning_trials, "quantize_input", lambda *_: "a call")
+    bench = SimpleNamespace(
+        material=SimpleNamespace(base=None),
+        recipe=SimpleNamespace(dataset=None),
+        graphs=None,
+        tune=problem().tune,
+        learnt=learnt,
+        split="train",
+        unwatched=why,
+    )
+    specs = problem().candidates
+    found = [tuning_trials._call(bench, spec) for spec in specs]  # type: ignore[arg-type]
+    failed = [s.kind for s, one in zip(specs, found, strict=True) if isinstance(one, Failed)]
+    assert set(failed) == {"onnx-static"}
+    assert {one.reason for one in found if isinstance(one, Failed)} == {why}
+
+
+def test_the_last_confirmation_is_of_the_safest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast ones that only just met the criterion fail together; the one that is sure to hold is
+    far behind in speed."""
+    world = all_dynamic((0.0014,) * 6)  # 0.0084 of 0.009: met, undecided
+    safe = "static-percentile"
+    world = replace(
+        world, losses={**world.losses, safe: (0.0,) * 6}, speeds={**world.speeds, safe: 0.9}
+    )
+    stages = Stages(problem(), world, failing=2)
+    found = stages.run(monkeypatch)
+    assert found.met
+    ranked = ranking(problem(), replace(found.history, refuted=frozenset()))
+    names = [name for name, _ in stages.confirmed]
+    assert names[:2] == [trial.name for trial in ranked[:2]]
+    taken = found.history.find(names[2])
+    assert taken is not None
+    assert taken.verdict is not None
+    assert taken.verdict.state == "holds"
+    highs = [t.verdict.interval.high for t in ranked[2:] if t.verdict]
+    assert taken.verdict.interval.high == min(highs)
+    assert taken.name != ranked[2].name
+
+
+def test_rows_of_which_fp32_gets_none_right_confirm_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stages = Stages(problem(), all_dynamic(BAD))
+    metric = baseline().metrics[0].model_copy(update={"value": 0.0})
+    nothing = baseline().model_copy(update={"metrics": (metric,)})
+    monkeypatch.setattr(
+        Stages,
+        "score",
+        lambda self, _, rows, variants, confidence: {
+            variants[0].name: scores(variants[0].name, 0.0, 0.0),
+            "onnx-fp32": nothing,
+        },
+    )
+    found = stages.run(monkeypatch)
+    assert not found.met
+    (only,) = found.confirmations
+    assert (only.verdict.state, only.verdict.passes) == ("undecided", False)
+    assert "no accuracy to lose" in judged(only.verdict, "not searched on")

@@ -231,3 +231,46 @@ def test_the_recipe_that_model_name_names(tmp_path: Path) -> None:
     assert recipe_named(found, ("distilbert-sst2",)) == "distilbert-sst2"
     with pytest.raises(RecipeError, match="no recipe is of that name"):
         recipe_named(read(tmp_path, TALK), ("distilbert-sst2",))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            "ac = AccuracyCriterion()\nac.tolerable_loss = 0.05\n"
+            "conf = PostTrainingQuantConfig(accuracy_criterion=ac)\n",
+            "conf.py:2: tolerable_loss: set after it was made",
+        ),
+        (
+            "conf = PostTrainingQuantConfig()\nconf.tuning_criterion.timeout = 9\n",
+            "conf.py:2: timeout: set after it was made",
+        ),
+        (
+            "ac = AccuracyCriterion(tolerable_loss=ac)\n"
+            "conf = PostTrainingQuantConfig(accuracy_criterion=ac)\n",
+            "conf.py:2: not readable as Python",
+        ),
+        (
+            "loss = 0.01\ndef conf(loss):\n"
+            "    return PostTrainingQuantConfig(accuracy_criterion=dict(tolerable_loss=loss))\n",
+            "conf.py:3: accuracy_criterion: the file is read and not run",
+        ),
+        (
+            "loss = 0.01\ndef conf(loss):\n"
+            "    ac = AccuracyCriterion(tolerable_loss=loss)\n"
+            "    return PostTrainingQuantConfig(accuracy_criterion=ac)\n",
+            "conf.py:3: accuracy_criterion.tolerable_loss: the file is read and not run",
+        ),
+    ],
+)
+def test_what_a_python_file_leaves_open_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    assert said in refused(tmp_path, lines, "conf.py")
+
+
+def test_a_config_within_a_function_is_read(tmp_path: Path) -> None:
+    text = (
+        "def main():\n    ac = AccuracyCriterion(tolerable_loss=0.02)\n"
+        "    conf = PostTrainingQuantConfig(approach='dynamic', accuracy_criterion=ac)\n"
+    )
+    found = read(tmp_path, text, "conf.py").over(Tune())
+    assert (found.approach, found.accuracy_criterion.relative) == ("dynamic", 0.02)

@@ -71,3 +71,32 @@ def test_confirmations_together_keep_the_confidence() -> None:
     errors = [1 - confirmation_confidence(0.95, attempt) for attempt in (1, 2, 3)]
     assert errors == pytest.approx([0.025, 0.0125, 0.00625])
     assert sum(errors) < 0.05
+
+
+@pytest.mark.parametrize(("rows", "state"), [(20, "undecided"), (1000, "holds")])
+def test_few_rows_that_do_not_differ_decide_nothing(rows: int, state: str) -> None:
+    """The bootstrap of f1 gives an interval without width where no row differs, however few."""
+    one = scores("a", 0.0, 0.0)
+    assert one.paired is not None
+    paired = one.paired.model_copy(update={"loss_interval": Interval(low=0.0, high=0.0)})
+    same = one.model_copy(update={"rows": rows, "paired": paired})
+    found = judge(same, baseline(), "accuracy", RELATIVE)
+    assert (found.state, found.passes) == (state, True)
+    assert found.interval == paired_difference(0, 0, rows, found.confidence)
+
+
+def test_a_bootstrap_of_few_rows_is_widened() -> None:
+    three = scores("a", 0.004, 0.01).model_copy(update={"rows": 3})
+    metric = baseline().metrics[0]
+    for method, state in (("bootstrap", "undecided"), ("wilson", "holds")):
+        fp32 = baseline().model_copy(
+            update={"metrics": (metric.model_copy(update={"method": method}),)}
+        )
+        assert judge(three, fp32, "accuracy", RELATIVE).state == state
+
+
+@pytest.mark.parametrize("rows", [20, 100, 400])
+def test_as_many_rows_are_needed_whatever_few_do_not_differ(rows: int) -> None:
+    needed = rows_to_decide(rows, 0.0, paired_difference(0, 0, rows), 0.009, 0.95)
+    assert needed is not None
+    assert paired_difference(0, 0, needed).high == pytest.approx(0.009, rel=0.01)

@@ -114,3 +114,10 @@ def test_a_framework_that_is_not_published_is_refused_before_anything_runs(bare:
     nobody = cast("Runner", None)
     with pytest.raises(RecipeError, match=r"publication\.formats has no pytorch \(onnx\)"):
         tuned_recipe(nobody, load_recipe(str(bare.recipe)))
+
+
+def test_a_criterion_looser_than_the_gate_is_refused_before_anything_runs(bare: Place) -> None:
+    bare.write(tune={"accuracy_criterion": {"relative": 0.5}}, gates={"max_relative_loss": 0.1})
+    nobody = cast("Runner", None)
+    with pytest.raises(RecipeError, match=r"allows more than gates\.max_relative_loss \(0\.1\)"):
+        tuned_recipe(nobody, load_recipe(str(bare.recipe)))

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from hubkit.recipe import IncDynamic, OnnxDynamic
+from hubkit.recipe import IncDynamic, OnnxBlockwise, OnnxDynamic
 from hubkit.tune_candidates import named
 from hubkit.tune_ranking import History, nearest, ranking, relative_time
-from hubkit.tune_records import Trial
+from hubkit.tune_records import GroupCost, Trial
 from hubkit.tune_steps import Ask, Clock, Sense, Stop, Try
-from hubkit.tune_strategy import next_step
-from tests.tuning.synthetic import World, key_of, problem, search, spec_without
+from hubkit.tune_strategy import _to_take_back, next_step
+from tests.tuning.synthetic import World, groups, key_of, problem, search, spec_without
 
 SIX = (0.0001, 0.0002, 0.0001, 0.0001, 0.0001, 0.0001)
 # One group that costs 3 points, one that costs 1: 0.009 is allowed.
@@ -323,3 +323,22 @@ def _with_faith(trial: Trial, flips: int, difference: float) -> Trial:
     update = {"flips": flips, "mean_abs_logit_diff": difference}
     paired = trial.scores.paired.model_copy(update=update)
     return trial.model_copy(update={"scores": trial.scores.model_copy(update={"paired": paired})})
+
+
+def test_look_ups_are_taken_back_though_they_win_no_time() -> None:
+    """Of a model with a large vocabulary they are most of the bytes."""
+    made = [
+        GroupCost(group=group, damage=0.1, flips=0, gain_us=100.0 - k, gain_bytes=3000)
+        for k, group in enumerate(groups(12))
+    ]
+    table = made[3].group.model_copy(update={"key": "embeddings", "multiplications": 0})
+    look_up = GroupCost(group=table, damage=0.1, flips=0, gain_us=0.0, gain_bytes=10**9)
+    chosen = _to_take_back([look_up, *made], smallest=False)
+    assert chosen == [*made[:6], look_up]
+    assert _to_take_back([*made, look_up], smallest=True)[0] == look_up
+
+
+@pytest.mark.parametrize(("objective", "bits"), [("smallest", {4, 8}), ("fastest", {8})])
+def test_four_bits_are_tried_for_the_smallest(objective: str, bits: set[int]) -> None:
+    wanted = problem(objective=objective).candidates
+    assert {spec.bits for spec in wanted if isinstance(spec, OnnxBlockwise)} == bits
