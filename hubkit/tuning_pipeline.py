@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from hubkit.pipeline import known_stages, session
 from hubkit.recipe import Recipe
 from hubkit.recipe_inc import IncConfig
 from hubkit.recipe_tune import ExitPolicy, Objective, TargetName, Tune
+from hubkit.report_folder import refuse_unwritable
 from hubkit.runner import Listener, Ran
 from hubkit.stages.report import record_json
 from hubkit.sweeps.tune_report import tune_markdown
@@ -94,12 +94,8 @@ def tune(
 def refuse_foreign(folder: Path) -> None:
     """Raise UsageError where files would be lost that no tuning run wrote, or none can be written:
     before the search, not after it."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK) or (there != folder and not there.is_dir()):
-        raise UsageError(f"cannot write to {folder}", hint="Name another folder: --output.")
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not folder.is_dir() or not is_of_tuning(folder):
+    refuse_unwritable(folder)
+    if folder.exists() and not is_of_tuning(folder):
         raise UsageError(
             f"{folder} holds files that are not of a tuning run",
             hint="Name another folder: --output.",
